@@ -1,0 +1,1 @@
+"""Verdicts: from numbers about units to words a user can act on."""

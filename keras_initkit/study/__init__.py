@@ -1,0 +1,1 @@
+"""Studies: initializers x seeds, trained, compared and kept."""

@@ -1,0 +1,1 @@
+"""Engines train a group of replicas: same interface, different speed."""

@@ -1,0 +1,1 @@
+"""What a hidden unit is in a Keras layer, and who consumes it."""
