@@ -1,0 +1,167 @@
+"""From the weights of a layer's units to numbers and a verdict: which units are the same, locked or dead."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_initkit.symmetry.activations import is_odd
+from keras_initkit.symmetry.classes import equivalence_classes, rounding_tolerance
+from keras_initkit.symmetry.null import is_informative, max_abs_quantile
+from keras_initkit.symmetry.similarity import Similarity, unit_similarity
+from keras_initkit.units.reading import LayerUnits
+
+# Units count as nearly the same if a random layer of that shape has so close a pair once in this many times.
+_FALSE_ALARM = 1e-4
+_NEARLY_EQUAL = 1e-2
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """What the weights of one layer say at one moment.
+
+    Attributes:
+        units: the weights it was measured on.
+        similarity: statistics of the weights into the units, or None if some weights are not finite.
+        locked: number of units that share incoming and outgoing weights with another unit.
+        dead: number of units that get no gradient and cannot recover.
+        verdict: one of the kit's verdicts.
+    """
+
+    units: LayerUnits
+    similarity: Similarity | None
+    locked: int
+    dead: int
+    verdict: str
+
+    def row(self, epoch: int) -> dict[str, Any]:
+        """Return the state as one row of a table; see `SymmetryMonitor.rows`."""
+        inputs, units = self.units.kernel.shape
+        s = self.similarity
+        nan = math.nan
+        return {
+            "epoch": epoch,
+            "layer": self.units.layer,
+            "units": units,
+            "inputs": inputs,
+            "mean": s.mean if s else nan,
+            "rms": s.rms if s else nan,
+            "mean_abs": s.mean_abs if s else nan,
+            "max_abs": s.max_abs if s else nan,
+            "participation": s.participation if s else nan,
+            "distinct": s.distinct if s else nan,
+            "locked": self.locked,
+            "dead": self.dead,
+            "null_z": s.null_z if s else nan,
+            "verdict": self.verdict,
+        }
+
+
+def judge(units: LayerUnits, *, previous: LayerState | None = None) -> LayerState:
+    """Measure one layer and give its verdict.
+
+    * `exploding`: some weight is NaN or infinite.
+    * `dead`: every unit is dead. A unit with zero incoming weights is dead if its activation is flat where the bias
+      puts it (zeros into ReLU), or if its outgoing weights are zero too and it gives zero.
+    * `locked`: units are equal incoming (weights, bias, per-unit scale) and outgoing, and neither dropout nor noise
+      acts on single units. Where the consumers are unknown, units that were equal at the previous measurement and are
+      still equal after the weights moved are locked by observation.
+    * `transient`: units are equal incoming, but not outgoing, or noise will separate them.
+    * `plateau`: units are nearly equal, closer than a random layer of this shape has once in 10,000 times.
+    * `uninformative`: too few inputs or units for similarity to mean anything.
+    * `healthy`: none of these.
+
+    Args:
+        units: the weights of the layer.
+        previous: the state at the measurement before, if there was one.
+
+    Returns:
+        The `LayerState`.
+    """
+    parts = [units.kernel, units.bias[None], units.scales]
+    finite = all(np.isfinite(part).all() for part in parts)
+    if not finite:
+        return LayerState(units, None, 0, 0, "exploding")
+    similarity = unit_similarity(units.kernel, activation=units.activation)
+    incoming = np.concatenate(parts)
+    tolerance = rounding_tolerance(units.kernel.dtype)
+    same_in = _shared(_classes(incoming, units, tolerance))
+    locked = _locked(units, incoming, same_in, tolerance, previous)
+    dead = _dead(units)
+    verdict = _verdict(units, same_in, locked, dead)
+    return LayerState(units, similarity, int(locked.sum()), int(dead.sum()), verdict)
+
+
+def _verdict(units: LayerUnits, same_in: NDArray[np.bool_], locked: NDArray[np.bool_], dead: NDArray[np.bool_]) -> str:
+    inputs, count = units.kernel.shape
+    if dead.all():
+        return "dead"
+    if locked.any():
+        return "locked"
+    if dead.any():
+        return "dead"
+    if same_in.any():
+        return "transient"
+    if not is_informative(count, inputs):
+        return "uninformative"
+    return "plateau" if _nearly_equal(units) else "healthy"
+
+
+def _classes(vectors: NDArray[Any], units: LayerUnits, tolerance: float) -> NDArray[np.intp]:
+    # A sign flip maps (w, b, v) to (-w, -b, -v); per-unit scales behind the unit do not flip with it.
+    sign = is_odd(units.activation) and not units.scales.size
+    return equivalence_classes(vectors, sign=sign, tolerance=tolerance)
+
+
+def _shared(labels: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which units have company in their class."""
+    return np.bincount(labels)[labels] > 1
+
+
+def _locked(
+    units: LayerUnits,
+    incoming: NDArray[Any],
+    same_in: NDArray[np.bool_],
+    tolerance: float,
+    previous: LayerState | None,
+) -> NDArray[np.bool_]:
+    none = np.zeros_like(same_in)
+    if units.noise or not same_in.any():
+        return none
+    if units.outgoing is None:
+        moved = previous is not None and not np.array_equal(previous.units.kernel, units.kernel)
+        return same_in if moved and previous is not None and previous.verdict in ("transient", "locked") else none
+    if not np.isfinite(units.outgoing).all():
+        return none
+    joint = _balanced(incoming, units.outgoing)
+    return _shared(_classes(joint, units, tolerance))
+
+
+def _balanced(incoming: NDArray[Any], outgoing: NDArray[Any]) -> NDArray[Any]:
+    """Stack incoming and outgoing weights, each in units of its own largest entry, so that neither hides the other."""
+    blocks = []
+    for block in (incoming, outgoing):
+        largest = float(np.abs(block).max(initial=0.0))
+        blocks.append(block / largest if largest > 0 else block)
+    return np.concatenate(blocks)
+
+
+def _dead(units: LayerUnits) -> NDArray[np.bool_]:
+    silent = ~units.kernel.any(axis=0)
+    flat = units.rest_slope == 0
+    mute = np.zeros_like(silent)
+    if units.outgoing is not None and units.outgoing.size:
+        mute = ~units.outgoing.any(axis=0) & (units.rest_value == 0)
+    return silent & (flat | mute)
+
+
+def _nearly_equal(units: LayerUnits) -> bool:
+    inputs, count = units.kernel.shape
+    closest_by_chance = math.sqrt(2 * (1 - max_abs_quantile(count, inputs, _FALSE_ALARM)))
+    tolerance = min(_NEARLY_EQUAL, closest_by_chance)
+    joint = units.kernel if units.outgoing is None else _balanced(units.kernel, units.outgoing)
+    if not np.isfinite(joint).all():
+        return False
+    return bool(_shared(_classes(joint, units, tolerance)).any())
