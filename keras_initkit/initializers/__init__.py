@@ -1,0 +1,30 @@
+"""Initializers for Keras layers. Importing this package registers all of them with Keras.
+
+Keras finds classes of other packages only if they were imported: write `import keras_initkit.initializers` before
+loading a saved model that uses one of these, or before naming one as `"keras_initkit>ZerO"`.
+"""
+
+from keras_initkit._registry import ROWS
+from keras_initkit.initializers.base import KernelInitializer
+from keras_initkit.initializers.description import describe
+from keras_initkit.initializers.identity import Dirac, ZerO
+from keras_initkit.initializers.orthogonal import DeltaOrthogonal, ScaledOrthogonal
+from keras_initkit.initializers.planted import Perturbed, Tiled
+from keras_initkit.initializers.registry import get, serialize
+from keras_initkit.initializers.seeding import fresh_per_call, reseeded
+
+__all__ = [
+    "ROWS",
+    "DeltaOrthogonal",
+    "Dirac",
+    "KernelInitializer",
+    "Perturbed",
+    "ScaledOrthogonal",
+    "Tiled",
+    "ZerO",
+    "describe",
+    "fresh_per_call",
+    "get",
+    "reseeded",
+    "serialize",
+]

@@ -1,0 +1,131 @@
+"""What all kernel initializers of the kit share: seeds, axes, dtypes, configurations, distribution layouts."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_initkit._checks import describe
+from keras_initkit.theory.fans import KernelLayout
+
+Seed = Any  # None, an int, a keras.random.SeedGenerator or its serialised form
+Tensor = Any
+
+
+class KernelInitializer(keras.initializers.VarianceScaling):
+    """Base class: subclasses compute values at float32 or better, this class does the rest.
+
+    It derives from `VarianceScaling` for one reason: `EinsumDense`, and with it the attention layers, tells only these
+    initializers which axes of a kernel are inputs and which are outputs, by rebuilding them from `get_config()` plus
+    the keys `seed`, `input_axes` and `output_axes`. Keras versions that pass no axes work too; a kernel of three axes
+    is then read as that of a one-dimensional convolution. `scale`, `mode` and `distribution` mean nothing here.
+
+    Args:
+        seed: None, an int, or a `keras.random.SeedGenerator`. With None an int is drawn from Python's `random`, as in
+            Keras. An int gives the same values at each call, a generator gives new ones. Classes with
+            `seeded = False` take no seed; their `seed` attribute is None.
+        input_axes: axes of the kernel that the layer sums over, or None for Keras' plain reading of shapes.
+        output_axes: axes of the kernel that index units, or None.
+
+    Raises:
+        ValueError: for any other seed, or if only one of the axes arguments is given.
+    """
+
+    seeded: ClassVar[bool] = True
+    minimum_rank: ClassVar[int] = 2
+
+    def __init__(
+        self, seed: Seed = None, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(seed=checked_seed(seed) if self.seeded else 0)
+        if not self.seeded:
+            self.seed = None
+        if (input_axes is None) != (output_axes is None):
+            raise ValueError(
+                "Expected `input_axes` and `output_axes` to be given together. "
+                f"Received: input_axes={input_axes}, output_axes={output_axes}."
+            )
+        self.input_axes = None if input_axes is None else [int(axis) for axis in input_axes]
+        self.output_axes = None if output_axes is None else [int(axis) for axis in output_axes]
+
+    @abstractmethod
+    def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
+        """Return the values as a tensor or array of `shape`; `dtype` is float32 or float64, no axis is empty."""
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None, layout: Any = None) -> Tensor:
+        """Return a tensor of initial values.
+
+        Args:
+            shape: sizes of the kernel's axes, each at least 0. An axis of size 0 gives an empty tensor.
+            dtype: a floating dtype; None means `keras.config.floatx()`. Values are computed at float32, or float64
+                where that is asked for, and cast last.
+            layout: a `keras.distribution.TensorLayout` or the backend's own, or None.
+
+        Returns:
+            A tensor of that shape and dtype.
+
+        Raises:
+            ValueError: if the scheme is not defined for the shape, or the dtype is not floating.
+        """
+        name = type(self).__name__
+        shape = self._checked_shape(shape)
+        dtype = keras.backend.standardize_dtype(dtype)
+        if not keras.backend.is_float_dtype(dtype):
+            raise ValueError(f"Expected `dtype` to be floating: {name} gives fractions. Received: dtype={dtype!r}.")
+        if 0 in shape:
+            values = ops.zeros(shape, dtype=dtype)
+        else:
+            values = ops.cast(self._values(shape, "float64" if dtype == "float64" else "float32"), dtype)
+        return values if layout is None else keras.distribution.distribute_tensor(values, layout)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that rebuild this initializer, with the seed as it was given."""
+        config = {"input_axes": self.input_axes, "output_axes": self.output_axes}
+        return {"seed": super().get_config()["seed"], **config} if self.seeded else config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "KernelInitializer":
+        """Build from `get_config()`; a deterministic class ignores the `seed` that `EinsumDense` adds."""
+        return cls(**{key: value for key, value in config.items() if cls.seeded or key != "seed"})
+
+    def _layout(self, shape: tuple[int, ...]) -> KernelLayout:
+        return KernelLayout.of(shape, self.input_axes, self.output_axes)
+
+    def _checked_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        name = type(self).__name__
+        if not isinstance(shape, Sequence) or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape):
+            raise ValueError(f"Expected `shape` to be a tuple of sizes. Received: shape={describe(shape)}.")
+        shape = tuple(int(size) for size in shape)
+        if self.input_axes is None and len(shape) < self.minimum_rank:
+            raise ValueError(
+                f"Expected `shape` to have at least {self.minimum_rank} axes: {name} is not defined for vectors. "
+                f"Received: shape={shape}. Use {name} for kernels, and 'zeros' or 'ones' for biases and scales."
+            )
+        return shape
+
+
+def checked_seed(seed: Seed) -> Seed:
+    """Return a seed that Keras accepts, NumPy integers as ints; refuse the rest."""
+    if isinstance(seed, np.integer):
+        return int(seed)
+    if seed is None or isinstance(seed, (dict, keras.random.SeedGenerator)):
+        return seed
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ValueError(
+            "Expected `seed` to be None, an integer or a `keras.random.SeedGenerator`. "
+            f"Received: seed={describe(seed)}."
+        )
+    return seed
+
+
+def from_canonical(values: Tensor, layout: KernelLayout) -> Tensor:
+    """Return values of shape (B, *k, I, O), a tensor or an array, in the kernel's own shape."""
+    return ops.transpose(ops.reshape(values, layout.ordered), layout.inverse)
+
+
+def to_canonical(values: Tensor, layout: KernelLayout) -> Tensor:
+    """Return a kernel's values in the shape (B, *k, I, O)."""
+    return ops.reshape(ops.transpose(values, layout.order), layout.canonical)

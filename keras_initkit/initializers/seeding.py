@@ -1,0 +1,77 @@
+"""Copies of an initializer with another seed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_initkit.initializers.base import Seed, checked_seed
+from keras_initkit.initializers.registry import get
+
+
+def reseeded(initializer: Any, seed: Seed) -> Any:
+    """Return a copy of an initializer with another seed.
+
+    A wrapper such as `Perturbed` hands its seed to the initializer it wraps, so all draws follow. An initializer
+    without a seed (deterministic classes, plain functions, arrays) is returned as it is.
+
+    Args:
+        initializer: whatever `get` takes.
+        seed: an int, None for one drawn from Python's `random`, or a `keras.random.SeedGenerator`.
+
+    Returns:
+        An initializer of the same class with the same other arguments; the given one is not changed.
+
+    Raises:
+        ValueError: if the initializer is unknown or the seed is none of these.
+
+    Example:
+        >>> reseeded("glorot_uniform", 7).seed
+        7
+    """
+    return rebuilt(get(initializer), {"seed": checked_seed(seed)})
+
+
+def fresh_per_call(initializer: Any) -> Any:
+    """Return a copy of an initializer that gives new values at each call, also when one instance serves many layers.
+
+    The copy's config says `seed: None`, so copies that Keras makes from it (attention, `Bidirectional`, loading a saved
+    model) are unseeded and differ. The copy itself draws from a `keras.random.SeedGenerator` that starts from Python's
+    `random`, which is Keras' rule for unseeded initializers: after `keras.utils.set_random_seed(n)` or `random.seed(n)`
+    the same model gets the same weights. An initializer without a seed is returned as it is.
+
+    Args:
+        initializer: whatever `get` takes. Its own seed is dropped.
+
+    Returns:
+        An initializer of the same class with the same other arguments; the given one is not changed.
+
+    Raises:
+        ValueError: if the initializer is unknown.
+
+    Example:
+        >>> shared = fresh_per_call("glorot_uniform")
+        >>> bool(keras.ops.all(shared((2, 2)) == shared((2, 2))))
+        False
+    """
+    copy = reseeded(initializer, None)
+    if isinstance(getattr(copy, "seed", None), int):
+        copy.seed = keras.random.SeedGenerator()
+    return copy
+
+
+def rebuilt(initializer: Any, changes: Mapping[str, Any]) -> Any:
+    """Return a copy with some arguments changed, as far as the initializer has them; see `reseeded`."""
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
+    config = initializer.get_config()
+    known = {key: value for key, value in changes.items() if key in config}
+    return type(initializer).from_config({**config, **known}) if known else initializer
+
+
+def derived_seed(seed: Seed, stream: int) -> Seed:
+    """Return the seed of a further, independent draw: an int mixed with the stream's number, or the same generator."""
+    if not isinstance(seed, int):
+        return seed
+    return int(np.random.SeedSequence([seed % 2**64, stream]).generate_state(1)[0] >> 1)
