@@ -1,0 +1,172 @@
+"""The command line. Heavy modules are imported inside the commands, so that help and listings are instant."""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+import click
+
+from keras_initkit import __version__
+
+_EXPERIMENT = "initializers on digits"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="keras-initkit")
+def main() -> None:
+    """Tell whether the initialisation of a Keras network lets it learn, and which one learns best.
+
+    Exit codes: 0 done, 1 some replicas failed, 2 usage.
+    """
+
+
+@main.command()
+@click.option("--model", metavar="MODULE:FUNCTION", help="build_model(kernel_initializer) -> compiled Keras model.")
+@click.option("--data", metavar="FILE.npz|MODULE:FUNCTION", help="Arrays x, y (and x_val, y_val), or a function.")
+@click.option("--initializers", metavar="LIST", help="E.g. 'zeros,he_normal,RandomNormal(stddev=0.01)'.")
+@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Seeds per initializer.")
+@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Budget of every replica.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Samples per step.")
+@click.option("--target", metavar="TEXT", help="What counts as learned, e.g. 'val_accuracy >= 0.9'.")
+@click.option("--experiment", default=_EXPERIMENT, show_default=True, help="MLflow experiment; '' for no tracking.")
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Read replicas that are in MLflow already.")
+@click.option("--save", metavar="FILE.npz", help="Also save the results to a file.")
+def compare(
+    model: str | None,
+    data: str | None,
+    initializers: str | None,
+    seeds: int,
+    epochs: int,
+    batch_size: int,
+    target: str | None,
+    experiment: str,
+    resume: bool,
+    save: str | None,
+) -> None:
+    """Train with each initializer and seed, print the ranked table, keep everything in MLflow.
+
+    Without --model and --data: a small perceptron on scikit-learn's handwritten digits, nine initializers.
+    """
+    if (model is None) != (data is None):
+        raise click.UsageError("Expected --model and --data together, or neither. Received: only one of them.")
+    with _quiet_imports():
+        from rich.console import Console
+
+        from keras_initkit.study import digits, sources
+        from keras_initkit.study.printing import print_table
+        from keras_initkit.study.run import compare as run_study
+    console = Console()
+    with _usage_errors():
+        build_model = digits.build_model if model is None else sources.function_named("--model", model)
+        (x, y), validation = digits.load() if data is None else sources.data_named(data)
+        named = digits.initializers() if initializers is None else sources.initializers_named(initializers)
+        console.print(
+            f"Training {len(named)} initializers x {seeds} seeds, {epochs} epochs each"
+            f"{' (handwritten digits, 64-64-64-10 perceptron)' if data is None else ''}."
+        )
+        results = run_study(
+            build_model,
+            x,
+            y,
+            validation_data=validation,
+            initializers=named,
+            seeds=seeds,
+            epochs=epochs,
+            batch_size=batch_size,
+            target=target or (digits.TARGET if data is None else None),
+            experiment=experiment or None,
+            resume=resume,
+            catch=(Exception,),
+        )
+    print_table(results, console)
+    console.print(results.summary(), highlight=False)
+    if save:
+        console.print(f"Saved: {results.save(save)}")
+    if results.url:
+        console.print("\nOpen the comparison:  keras-initkit ui")
+        console.print(f"and then: {results.url}", soft_wrap=True)
+    sys.exit(1 if results.failed else 0)
+
+
+@main.command("list")
+def list_initializers() -> None:
+    """Show every initializer: formula, use and reference, one line each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from keras_initkit._registry import ROWS
+
+    table = Table("name", "from", "formula", "use", "reference", pad_edge=False, box=None)
+    for row in ROWS:
+        table.add_row(row.name, row.source, row.formula, row.use, row.reference)
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200
+    console.print(table)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port to listen on.")
+def ui(host: str, port: int) -> None:
+    """Serve the MLflow UI on the store in use, and print the links that open with the charts of the kit."""
+    with _quiet_imports():
+        from keras_initkit.tracking.server import comparison_links, serve
+        from keras_initkit.tracking.store import connect
+    with _usage_errors():
+        client = connect()
+        click.echo(f"Starting the MLflow UI on {client.tracking_uri} ...")
+        with serve(host=host, port=port) as address:
+            links = comparison_links(client, address)
+            for link in links:
+                click.echo(f"{link.experiment} · {link.view}:\n  {link.url}")
+            if not links:
+                click.echo(f"{address}\nThere is no comparison in this store yet; `keras-initkit compare` makes one.")
+            click.echo("Press Ctrl-C to stop.")
+            with contextlib.suppress(KeyboardInterrupt):
+                _wait_forever()
+            click.echo("Stopped.")
+
+
+def _wait_forever() -> None:
+    import threading
+
+    threading.Event().wait()
+
+
+@contextlib.contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turn the kit's errors about arguments, stores and ports into one line and exit code 2."""
+    from keras_initkit.tracking.errors import TrackingError
+
+    try:
+        yield
+    except (ValueError, TypeError, TrackingError) as error:
+        # The kit's own messages say what was expected; anything else is a fault with a traceback.
+        if not str(error).startswith("Expected"):
+            raise
+        raise click.UsageError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """Keep what TensorFlow prints while it is loaded off the terminal, unless loading fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            noise.seek(0)
+            os.write(kept, noise.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,266 @@
+"""What a study gives: tidy rows, curves, a ranked table, sentences, figures, one file. Read without Keras."""
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_initkit._checks import check_choice
+from keras_initkit.convergence import Target
+from keras_initkit.statistics import mean_interval, success_rate
+from keras_initkit.study.record import Replica, worst_verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """The replicas of a study and what follows from them.
+
+    Attributes:
+        records: one `Replica` per initializer and seed, in order.
+        budget: epochs that every replica got.
+        target: what counts as having learned.
+        target_source: `"given"`, or how the target was taken from the study.
+        colours: initializer name -> colour, the same in all figures and in the MLflow UI.
+        pictures: initializer name -> layer -> cosine matrices `(units, units)` before and after training, of the first
+            seed.
+        url: address of the comparison in the MLflow UI, empty if nothing was tracked.
+    """
+
+    records: tuple[Replica, ...]
+    budget: int
+    target: Target
+    target_source: str
+    colours: dict[str, str]
+    pictures: dict[str, dict[str, tuple[NDArray[Any], NDArray[Any]]]] = field(default_factory=dict)
+    url: str = ""
+
+    @property
+    def initializers(self) -> list[str]:
+        """Names of the initializers, in the order they were given."""
+        return list(dict.fromkeys(record.initializer for record in self.records))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the replicas, in the order they were given."""
+        return list(dict.fromkeys(record.seed for record in self.records))
+
+    @property
+    def failed(self) -> list[Replica]:
+        """The replicas that ended with an error."""
+        return [record for record in self.records if record.status == "failed"]
+
+    @cached_property
+    def curves(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """`curves[metric][initializer]` is an array `(S, E + 1)`: seeds by epochs, epoch 0 first, NaN where missing."""
+        metrics = list(dict.fromkeys(name for record in self.records for name in record.curves))
+        return {metric: {name: self._stack(metric, name) for name in self.initializers} for metric in metrics}
+
+    def _stack(self, metric: str, initializer: str) -> NDArray[np.float64]:
+        rows = [record.curves.get(metric, []) for record in self._of(initializer)]
+        stacked = np.full((len(rows), self.budget + 1), np.nan)
+        for row, values in zip(stacked, rows, strict=True):
+            row[: len(values)] = values
+        return stacked
+
+    def _of(self, initializer: str) -> list[Replica]:
+        return [record for record in self.records if record.initializer == initializer]
+
+    @cached_property
+    def replicas(self) -> "pd.DataFrame":
+        """One row per replica: initializer, seed, status, error, seconds, convergence numbers, verdict, run_id."""
+        import pandas as pd
+
+        rows = []
+        for record in self.records:
+            row: dict[str, Any] = {"initializer": record.initializer, "seed": record.seed, "status": record.status}
+            row |= record.metrics
+            row |= {
+                "verdict": record.verdict,
+                "seconds": record.seconds,
+                "error": record.error,
+                "run_id": record.run_id,
+            }
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def table(self) -> "pd.DataFrame":
+        """Return one row per initializer, the best first.
+
+        They are ranked by the mean of the capped epochs to the target (the restricted mean time to target), then by
+        the area under the learning curve. `_low` and `_high` are the ends of 95 % intervals over the seeds: Student's t
+        for means, Wilson's for `reached`, the share of replicas that reached the target. `learns` is `"yes"` if all
+        reach it, `"some seeds"`, `"too slowly"` if the metric moves but no replica gets there, or `"no"`. Failed
+        replicas are counted in `failed` and left out of the rest.
+        """
+        import pandas as pd
+
+        rows = [self._table_row(name) for name in self.initializers]
+        rows.sort(key=lambda row: (_last(row["epochs_to_target"]), _last(row["aulc"]), row["initializer"]))
+        table = pd.DataFrame(rows)
+        table.insert(0, "rank", range(1, len(rows) + 1))
+        return table
+
+    def _table_row(self, name: str) -> dict[str, Any]:
+        records = self._of(name)
+        done = [record for record in records if record.status == "finished"]
+        row: dict[str, Any] = {"initializer": name, "replicas": len(done), "failed": len(records) - len(done)}
+        reached = sum(record.metrics.get("reached_target", 0.0) for record in done)
+        rate = success_rate(int(reached), len(done)) if done else (math.nan,) * 3
+        row |= dict(zip(("reached", "reached_low", "reached_high"), rate, strict=True))
+        for key, source in (
+            ("epochs_to_target", "epochs_to_target_capped"),
+            ("aulc", "aulc"),
+            ("final", "final"),
+            ("plateau_epochs", "plateau_epochs"),
+        ):
+            values = [record.metrics[source] for record in done if source in record.metrics]
+            interval = mean_interval(values) if values else (math.nan,) * 3
+            row |= dict(zip((key, f"{key}_low", f"{key}_high"), interval, strict=True))
+        row["learns"] = _learns(done, self.budget)
+        row["diverged"] = int(sum(record.metrics.get("diverged", 0.0) for record in done))
+        row["verdict_before"] = _most_common([worst_verdict(record.symmetry_at(0)) for record in done])
+        row["verdict"] = _most_common([record.verdict for record in done])
+        row["distinct"] = _distinct(done)
+        return row
+
+    def summary(self) -> str:
+        """Return the result in sentences, one line per initializer, the best first."""
+        from keras_initkit.study.sentences import summary_sentences
+
+        return "\n".join(summary_sentences(self))
+
+    def plot(self, kind: str = "curves", *, metric: str | None = None) -> "Figure":
+        """Draw the study.
+
+        Args:
+            kind: `"curves"` (every replica, median and range), `"symmetry"` (share of distinct units over epochs),
+                `"ranking"` (epochs to the target with intervals) or `"heatmaps"` (cosines of the units before and
+                after training). Defaults to `"curves"`.
+            metric: Keras name of the metric to draw with `"curves"`. Defaults to the target's metric.
+
+        Returns:
+            A matplotlib Figure.
+
+        Raises:
+            ValueError: for an unknown kind or metric.
+        """
+        from keras_initkit.study import figures
+
+        kinds = {
+            "curves": lambda: figures.curves(self, check_choice("metric", metric or self.target.metric, self.curves)),
+            "symmetry": lambda: figures.symmetry(self),
+            "ranking": lambda: figures.ranking(self),
+            "heatmaps": lambda: figures.heatmaps(self),
+        }
+        return kinds[check_choice("kind", kind, kinds)]()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the results to one `.npz` file, readable by `StudyResults.load` without Keras.
+
+        Args:
+            path: file to write; `.npz` is added if it has no suffix.
+
+        Returns:
+            The path written.
+        """
+        path = Path(path)
+        path = path if path.suffix else path.with_suffix(".npz")
+        arrays, index = {}, []
+        for name, layers in self.pictures.items():
+            for layer, pair in layers.items():
+                index.append([name, layer])
+                arrays[f"before_{len(index) - 1}"], arrays[f"after_{len(index) - 1}"] = pair
+        manifest = {
+            "format": _FORMAT,
+            "records": [record.to_dict() for record in self.records],
+            "budget": self.budget,
+            "target": [self.target.metric, self.target.direction, self.target.value],
+            "target_source": self.target_source,
+            "colours": self.colours,
+            "pictures": index,
+            "url": self.url,
+        }
+        with path.open("wb") as file:
+            np.savez_compressed(file, manifest=np.array(json.dumps(manifest)), **arrays)  # type: ignore[arg-type]
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "StudyResults":
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: if the file is not one that `save` wrote.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                content = json.loads(str(file["manifest"]))
+                pictures: dict[str, dict[str, Any]] = {}
+                for i, (name, layer) in enumerate(content["pictures"]):
+                    pictures.setdefault(name, {})[layer] = (file[f"before_{i}"], file[f"after_{i}"])
+        except (KeyError, ValueError, EOFError) as error:
+            raise ValueError(
+                f"Expected a file written by `StudyResults.save`. Received: path={str(path)!r}."
+            ) from error
+        if content.get("format") != _FORMAT:
+            raise ValueError(
+                f"Expected results of format {_FORMAT}. Received: format {content.get('format')!r} in {str(path)!r}. "
+                "Read it with the keras-initkit version that wrote it."
+            )
+        return cls(
+            records=tuple(Replica.from_dict(record) for record in content["records"]),
+            budget=content["budget"],
+            target=Target(*content["target"]),
+            target_source=content["target_source"],
+            colours=content["colours"],
+            pictures=pictures,
+            url=content["url"],
+        )
+
+    def with_url(self, url: str) -> "StudyResults":
+        """Return the same results with the address of their comparison."""
+        return replace(self, url=url)
+
+
+def _last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
+
+
+def _most_common(words: list[str]) -> str:
+    """Return the word if all agree, else all of them with how often each was seen."""
+    counts = {word: words.count(word) for word in dict.fromkeys(words)}
+    if len(counts) <= 1:
+        return next(iter(counts), "failed")
+    return "; ".join(f"{word} {count}/{len(words)}" for word, count in counts.items())
+
+
+def _learns(records: list[Replica], budget: int) -> str:
+    """Return in a word whether the replicas learn; a curve that never leaves its plateau has not moved."""
+    reached = [record.metrics.get("reached_target", 0.0) == 1 for record in records]
+    if not records or all(reached):
+        return "yes" if records else "no"
+    if any(reached):
+        return "some seeds"
+    stuck = all(r.metrics.get("plateau_epochs", budget) >= budget or r.metrics["diverged"] for r in records)
+    return "no" if stuck else "too slowly"
+
+
+def _distinct(records: list[Replica]) -> float:
+    """Return the smallest share of distinct units over layers and seeds at the last measured epoch."""
+    shares = [
+        row["distinct"] / row["units"]
+        for record in records
+        for row in record.symmetry_at(-1)
+        if math.isfinite(row["distinct"])
+    ]
+    return min(shares, default=math.nan)

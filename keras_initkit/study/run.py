@@ -1,0 +1,226 @@
+"""compare(): initializers x seeds, trained on the same batches, compared with intervals, kept in MLflow."""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from keras_initkit import initializers as kit_initializers
+from keras_initkit._checks import check_choice, check_integer, describe
+from keras_initkit.convergence import Target, parse_target
+from keras_initkit.study.data import StudyData
+from keras_initkit.study.engines.sequential import Group, Outcome, SequentialEngine
+from keras_initkit.study.identity import StudyIdentity
+from keras_initkit.study.naming import colours, named_initializers
+from keras_initkit.study.progress import StudyProgress
+from keras_initkit.study.record import Replica
+from keras_initkit.study.results import StudyResults
+from keras_initkit.study.scoring import FROM_STUDY, scored, target_of_study
+from keras_initkit.study.tracked import StudyTracker
+from keras_initkit.tracking.initial_state import initial_params, initial_state
+
+
+def compare(
+    build_model: Callable[[Any], Any],
+    x: Any,
+    y: Any = None,
+    *,
+    validation_data: Any = None,
+    initializers: Any,
+    seeds: int | Sequence[int] = 10,
+    epochs: int = 20,
+    batch_size: int = 32,
+    target: float | str | Target | None = None,
+    engine: str = "auto",
+    experiment: str | None = None,
+    callbacks: Sequence[Any] = (),
+    resume: bool = True,
+    catch: tuple[type[Exception], ...] = (),
+    verbose: str | int = "auto",
+) -> StudyResults:
+    """Train a model with each initializer and seed, and compare how fast they learn.
+
+    Every replica gets the same budget of epochs, and replicas with the same seed see the same batches in the same
+    order, so initializers are compared in pairs. A seed fixes everything random while the model is built, as
+    `keras.utils.set_random_seed(seed)` before `build_model` would, and the order of the data; no global state is
+    changed. Loss and metrics are measured before training too (epoch 0), and the alikeness of the hidden units at
+    every epoch.
+
+    Example:
+
+    ```python
+    def build_model(kernel_initializer):
+        model = keras.Sequential([
+            keras.layers.Dense(64, "relu", kernel_initializer=kernel_initializer),
+            keras.layers.Dense(10, "softmax", kernel_initializer=kernel_initializer),
+        ])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    results = ik.compare(build_model, x, y, initializers=["zeros", "he_normal", ik.initializers.ZerO()], seeds=5)
+    print(results.summary())
+    ```
+
+    Args:
+        build_model: function from an initializer to a compiled Keras model. It is called once per replica, with what
+            was given: a name for a name of Keras, else an instance that gives new values to every layer.
+        x: training inputs: an array of shape `(samples, ...)`, a dict or list of such arrays, or a `tf.data.Dataset`
+            or `keras.utils.PyDataset` (whose order of batches is its own then).
+        y: training targets in the same form. Defaults to `None`.
+        validation_data: `(x, y)` or a dataset. Defaults to `None`.
+        initializers: list of initializers, or dict `{name: initializer}`; whatever `ik.initializers.get` takes. Seeds
+            they have are replaced by those of the study.
+        seeds: number n of seeds (0 to n - 1), or the seeds. Defaults to 10.
+        epochs: budget of every replica. Defaults to 20.
+        batch_size: samples per step. Defaults to 32.
+        target: what counts as having learned: a number (the training loss to reach) or a text such as
+            `"val_accuracy >= 0.95"`. Defaults to `None`: 90 % of the way from the median loss before training to the
+            lowest mean final loss of an initializer, which is taken from the same study and says so in its summary.
+        engine: `"sequential"`, or `"auto"` for the fastest that is exact. Defaults to `"auto"`.
+        experiment: name of the MLflow experiment. Defaults to `None`: nothing is tracked.
+        callbacks: Keras callbacks that are given to every `fit`.
+        resume: whether replicas that the experiment already has (same data, model, initializer, seed, budget and
+            versions) are read instead of trained. Defaults to `True`; never done with `callbacks`.
+        catch: exceptions of a replica that do not end the study. A failed replica is recorded in any case. Defaults to
+            `()`: the first error is raised.
+        verbose: 0 for silence, 1 for a progress bar, `"auto"` for one if the output is a terminal. Defaults to
+            `"auto"`.
+
+    Returns:
+        A `StudyResults`.
+
+    Raises:
+        ValueError: for an unknown initializer or metric, no seeds, no epochs, data that are NaN, empty or of different
+            lengths.
+        TypeError: if `build_model` does not return a compiled Keras model.
+        TrackingError: if the MLflow store cannot be used; before any training.
+    """
+    check_choice("engine", engine, ("auto", "sequential"))
+    check_integer("epochs", epochs, 1)
+    check_integer("batch_size", batch_size, 1)
+    if not callable(build_model):
+        raise TypeError(
+            "Expected `build_model` to be a function from an initializer to a compiled model. "
+            f"Received: build_model={describe(build_model)}."
+        )
+    named = named_initializers(initializers)
+    data = StudyData.of(x, y, validation_data)
+    study = _Study(
+        engine=SequentialEngine(build_model, data, epochs, batch_size, tuple(callbacks), _describe_model),
+        named=named,
+        seeds=_seed_list(seeds),
+        target=None if target is None else parse_target(target),
+        catch=tuple(catch),
+        progress=StudyProgress(verbose, len(named) * len(_seed_list(seeds)) * epochs),
+    )
+    identity = study.probe()
+    if experiment is None:
+        return study.results(study.train(None, {}, {}))
+    reusable = resume and not callbacks and identity.reproducible
+    study_id = identity.study_id if reusable else uuid.uuid4().hex[:12]
+    tracker = StudyTracker(experiment, study_id, identity.params)
+    with tracker.summary_run():
+        keys = {(n, s): identity.replica_key(i, s) for n, i in named.items() for s in study.seeds}
+        known = tracker.finished(list(keys.values())) if reusable else {}
+        results = study.results(study.train(tracker, keys, known))
+        tracker.score(results)
+        return results.with_url(tracker.summarise(results))
+
+
+@dataclass(frozen=True)
+class _Study:
+    engine: SequentialEngine
+    named: dict[str, Any]
+    seeds: list[int]
+    target: Target | None
+    catch: tuple[type[Exception], ...]
+    progress: StudyProgress
+
+    @property
+    def colours(self) -> dict[str, str]:
+        return colours(list(self.named))
+
+    def probe(self) -> StudyIdentity:
+        """Build one model, to refuse what cannot work before anything is trained or tracked."""
+        name, identifier = next(iter(self.named.items()))
+        engine = self.engine
+        model = engine.build(Group(name, _maker(identifier), self.seeds), self.seeds[0])
+        if self.target is not None:
+            check_choice("the metric of `target`", self.target.metric, engine.data.metric_names(model))
+        return StudyIdentity.of(model, engine.data, engine.epochs, engine.batch_size)
+
+    def train(
+        self,
+        tracker: StudyTracker | None,
+        keys: dict[tuple[str, int], str],
+        known: dict[str, dict[str, Any]],
+    ) -> list[Outcome]:
+        """Train all replicas that are not known yet; each is scored and tracked as soon as it is finished."""
+        outcomes = []
+        with self.progress:
+            for name, identifier in self.named.items():
+                old = {s: Replica.from_dict(known[keys[name, s]]) for s in self.seeds if keys.get((name, s)) in known}
+                group = Group(name, _maker(identifier), [s for s in self.seeds if s not in old])
+                fresh = {o.replica.seed: o for o in self._train_group(group, tracker, keys)}
+                outcomes += [fresh.get(s) or Outcome(self._renamed(old[s], name)) for s in self.seeds]
+        return outcomes
+
+    def _train_group(
+        self, group: Group, tracker: StudyTracker | None, keys: dict[tuple[str, int], str]
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        self.progress.name(group.name)
+        with contextlib.closing(self.engine.train(group, self.progress.epoch)) as trained:
+            for outcome in trained:
+                replica = scored(outcome.replica, self.target, self.engine.epochs)
+                if tracker is not None:
+                    key = keys[group.name, replica.seed]
+                    replica = replace(replica, run_id=tracker.record(replica, key, self.colours[group.name]))
+                if outcome.exception is not None and not isinstance(outcome.exception, self.catch):
+                    raise outcome.exception
+                outcomes.append(replace(outcome, replica=replica))
+        return outcomes
+
+    def _renamed(self, replica: Replica, name: str) -> Replica:
+        # The same initializer may go by another name in this study.
+        return scored(replace(replica, initializer=name), self.target, self.engine.epochs)
+
+    def results(self, outcomes: list[Outcome]) -> StudyResults:
+        replicas = [outcome.replica for outcome in outcomes]
+        target = self.target or target_of_study(replicas)
+        pictures: dict[str, Any] = {}
+        for outcome in outcomes:
+            if outcome.pictures:
+                pictures.setdefault(outcome.replica.initializer, outcome.pictures)
+        return StudyResults(
+            records=tuple(scored(replica, target, self.engine.epochs) for replica in replicas),
+            budget=self.engine.epochs,
+            target=target,
+            target_source="given" if self.target else FROM_STUDY,
+            colours=self.colours,
+            pictures=pictures,
+        )
+
+
+def _maker(identifier: Any) -> Callable[[], Any]:
+    """Return what gives `build_model` its argument: a name of Keras as it is, else a new instance."""
+    if isinstance(identifier, str) and type(kit_initializers.get(identifier)).__module__.startswith("keras."):
+        return lambda: identifier
+    return lambda: kit_initializers.fresh_per_call(identifier)
+
+
+def _seed_list(seeds: int | Sequence[int]) -> list[int]:
+    if isinstance(seeds, (int, np.integer)):
+        return list(range(check_integer("seeds", seeds, 1)))
+    given = [check_integer("seeds", seed, 0) for seed in seeds]
+    if not given or len(set(given)) != len(given):
+        raise ValueError(f"Expected `seeds` to be different seeds, at least one. Received: seeds={describe(seeds)}.")
+    return given
+
+
+def _describe_model(model: Any) -> dict[str, Any]:
+    layers = initial_state(model)
+    return {"layers": layers, "params": initial_params(layers)}
