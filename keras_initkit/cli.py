@@ -1,7 +1,6 @@
 """The command line. Heavy modules are imported inside the commands, so that help and listings are instant."""
 
 import contextlib
-import logging
 import os
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import click
 from keras_initkit import __version__
 
 _EXPERIMENT = "initializers on digits"
+_PLAIN_WIDTH = 110  # of tables in files and pipes, which have no width of their own
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,6 +59,8 @@ def compare(
         from keras_initkit.study.printing import print_table
         from keras_initkit.study.run import compare as run_study
     console = Console()
+    if not console.is_terminal:
+        console.width = _PLAIN_WIDTH
     with _usage_errors():
         build_model = digits.build_model if model is None else sources.function_named("--model", model)
         (x, y), validation = digits.load() if data is None else sources.data_named(data)
@@ -99,12 +101,12 @@ def list_initializers() -> None:
 
     from keras_initkit._registry import ROWS
 
+    console = Console()
+    if not console.is_terminal:
+        console.width = 4 * _PLAIN_WIDTH  # one line each, for grep
     table = Table("name", "from", "formula", "use", "reference", pad_edge=False, box=None)
     for row in ROWS:
         table.add_row(row.name, row.source, row.formula, row.use, row.reference)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 200
     console.print(table)
 
 
@@ -155,8 +157,7 @@ def _usage_errors() -> Iterator[None]:
 def _quiet_imports() -> Iterator[None]:
     """Keep what TensorFlow prints while it is loaded off the terminal, unless loading fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as noise:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FORMAT = 1
+_STUCK = 0.1  # less of the way to the target than this is wobble, not learning
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ class StudyResults:
         They are ranked by the mean of the capped epochs to the target (the restricted mean time to target), then by
         the area under the learning curve. `_low` and `_high` are the ends of 95 % intervals over the seeds: Student's t
         for means, Wilson's for `reached`, the share of replicas that reached the target. `learns` is `"yes"` if all
-        reach it, `"some seeds"`, `"too slowly"` if the metric moves but no replica gets there, or `"no"`. Failed
-        replicas are counted in `failed` and left out of the rest.
+        reach it, `"some seeds"`, `"too slowly"` if some replica goes more than a tenth of the way from its start to
+        the target, else `"no"`. Failed replicas are counted in `failed` and left out of the rest.
         """
         import pandas as pd
 
@@ -118,21 +119,34 @@ class StudyResults:
         reached = sum(record.metrics.get("reached_target", 0.0) for record in done)
         rate = success_rate(int(reached), len(done)) if done else (math.nan,) * 3
         row |= dict(zip(("reached", "reached_low", "reached_high"), rate, strict=True))
-        for key, source in (
-            ("epochs_to_target", "epochs_to_target_capped"),
-            ("aulc", "aulc"),
-            ("final", "final"),
-            ("plateau_epochs", "plateau_epochs"),
-        ):
-            values = [record.metrics[source] for record in done if source in record.metrics]
-            interval = mean_interval(values) if values else (math.nan,) * 3
-            row |= dict(zip((key, f"{key}_low", f"{key}_high"), interval, strict=True))
-        row["learns"] = _learns(done, self.budget)
+        capped = _mean_row("epochs_to_target", [r.metrics["epochs_to_target_capped"] for r in done])
+        # The capped mean lies between 0 and the budget; so does its interval.
+        row |= {key: float(np.clip(value, 0, self.budget)) for key, value in capped.items()}
+        row |= _mean_row("aulc", [r.metrics["aulc"] for r in done if "aulc" in r.metrics])
+        row |= _mean_row("plateau_epochs", [r.metrics["plateau_epochs"] for r in done])
+        row |= _mean_row("final", [_last_finite(r.curves[self.target.metric]) for r in done])
+        row["learns"] = self._learns(done)
         row["diverged"] = int(sum(record.metrics.get("diverged", 0.0) for record in done))
         row["verdict_before"] = _most_common([worst_verdict(record.symmetry_at(0)) for record in done])
         row["verdict"] = _most_common([record.verdict for record in done])
         row["distinct"] = _distinct(done)
         return row
+
+    def _learns(self, records: list[Replica]) -> str:
+        """Return in a word whether the replicas learn."""
+        if not records:
+            return "no"
+        reached = [record.metrics["reached_target"] == 1 for record in records]
+        if any(reached):
+            return "yes" if all(reached) else "some seeds"
+        return "too slowly" if any(self._progress(record) > _STUCK for record in records) else "no"
+
+    def _progress(self, record: Replica) -> float:
+        """Return the largest share of the way from the start to the target that the metric went."""
+        curve = np.asarray(record.curves[self.target.metric])
+        curve = curve[np.isfinite(curve)]
+        way = self.target.value - curve[0] if len(curve) else 0.0
+        return float(((curve - curve[0]) / way).max()) if way else 0.0
 
     def summary(self) -> str:
         """Return the result in sentences, one line per initializer, the best first."""
@@ -244,15 +258,15 @@ def _most_common(words: list[str]) -> str:
     return "; ".join(f"{word} {count}/{len(words)}" for word, count in counts.items())
 
 
-def _learns(records: list[Replica], budget: int) -> str:
-    """Return in a word whether the replicas learn; a curve that never leaves its plateau has not moved."""
-    reached = [record.metrics.get("reached_target", 0.0) == 1 for record in records]
-    if not records or all(reached):
-        return "yes" if records else "no"
-    if any(reached):
-        return "some seeds"
-    stuck = all(r.metrics.get("plateau_epochs", budget) >= budget or r.metrics["diverged"] for r in records)
-    return "no" if stuck else "too slowly"
+def _mean_row(key: str, values: list[float]) -> dict[str, float]:
+    """Return mean and interval as three entries of a table row, NaN if there is no finite value."""
+    finite = [value for value in values if math.isfinite(value)]
+    interval = mean_interval(finite) if finite else (math.nan, math.nan, math.nan)
+    return dict(zip((key, f"{key}_low", f"{key}_high"), interval, strict=True))
+
+
+def _last_finite(curve: list[float]) -> float:
+    return next((value for value in reversed(curve) if math.isfinite(value)), math.nan)
 
 
 def _distinct(records: list[Replica]) -> float:

@@ -15,17 +15,16 @@ FROM_STUDY = f"{_SHARE:.0%} of the way from the median loss before training to t
 
 
 def scored(replica: Replica, target: Target | None, budget: int) -> Replica:
-    """Return the replica with the numbers of its curve; without a target, those of the loss that need none."""
+    """Return the replica with the numbers of its training loss, and those about the target of the target's metric."""
     if replica.status == "failed":
         return replica
-    metric = "loss" if target is None else target.metric
-    check_choice("the metric of `target`", metric, replica.curves)
-    metrics = convergence_metrics(
-        replica.curves[metric],
-        budget=budget,
-        target=None if target is None else target.value,
-        direction="min" if target is None else target.direction,
-    )
+    metrics = convergence_metrics(replica.curves["loss"], budget=budget)
+    if target is not None:
+        check_choice("the metric of `target`", target.metric, replica.curves)
+        about_target = convergence_metrics(
+            replica.curves[target.metric], budget=budget, target=target.value, direction=target.direction
+        )
+        metrics |= {name: value for name, value in about_target.items() if "target" in name}
     return replace(replica, metrics=metrics)
 
 
