@@ -46,5 +46,5 @@ def describe(initializer: Any) -> dict[str, Any]:
 def resolved_seed(seed: Any) -> int | None:
     """Return the int behind a seed: itself, the start of a generator, or None."""
     if isinstance(seed, keras.random.SeedGenerator):
-        return int(keras.ops.convert_to_numpy(seed.state)[0])
+        return int(keras.ops.convert_to_numpy(seed.state[0]))
     return int(seed) if isinstance(seed, int) else None

@@ -111,6 +111,8 @@ def _without_arguments(cls: Any, identifier: Any) -> Any:
 
 
 def _nearest(name: str) -> str:
-    known = {candidate.lower(): candidate for row in ROWS for candidate in (row.name, row.alias)}
+    """Return a hint with the nearest names, in the way of writing that the user chose."""
+    written = [row.alias if name == name.lower() else row.name for row in ROWS]
+    known = {candidate.lower(): candidate for candidate in written}
     near = difflib.get_close_matches(name.lower(), sorted(known), n=3)
     return f" Did you mean {' or '.join(repr(known[candidate]) for candidate in near)}?" if near else ""

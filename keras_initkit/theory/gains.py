@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from scipy import integrate
 
 from keras_initkit._checks import check_choice, describe
 from keras_initkit.theory.activations import ACTIVATIONS, Activation, Array
@@ -13,7 +12,8 @@ from keras_initkit.theory.activations import ACTIVATIONS, Activation, Array
 MODES = ("forward", "variance", "backward")
 
 _REACH = 16.0  # the normal density at 16 is 1e-56: what lies beyond cannot be seen in double precision
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-11  # of one panel, relative to the whole
+_MOST_PANELS = 2**18
 _STEP = 1e-7  # for the derivative: a kink costs an error of this order, rounding costs 1e-9
 
 
@@ -24,8 +24,8 @@ def gain(activation: str | Activation, mode: str = "forward") -> float:
     - `"variance"`: 1 / sqrt(Var f(z)). The same for the variance, where f has a mean (sigmoid, relu).
     - `"backward"`: 1 / sqrt(E f'(z)²). Weights of variance gain² / fan_out keep the gradient's second moment.
 
-    The expectations are integrals against the normal density, computed by adaptive quadrature that refines around
-    kinks; the derivative is a central difference of step 1e-7. Results are accurate to about 1e-7, relatively.
+    The expectations are integrals against the normal density, by quadrature that refines around kinks. The derivative
+    is a central difference of step 1e-7. Results are accurate to about 1e-7, relatively.
 
     Args:
         activation: a name in `keras_initkit.theory.ACTIVATIONS` (Keras' default parameters, for example
@@ -63,6 +63,9 @@ def gain(activation: str | Activation, mode: str = "forward") -> float:
 def expectation(function: Callable[[Array], Array]) -> float:
     """Compute E g(z) for z ~ N(0, 1), for a function g from shape (n,) to shape (n,).
 
+    Simpson's rule on 512 panels of [-16, 16], each bisected until halving it changes nothing (relative 1e-11). The rule
+    looks at the ends of a panel too, so a kink or jump close to an end cannot hide between the points.
+
     Raises:
         ValueError: if g returns another shape, is not finite between -16 and 16, or varies so fast that the integral
             does not converge.
@@ -71,36 +74,46 @@ def expectation(function: Callable[[Array], Array]) -> float:
         >>> round(expectation(lambda z: z**4), 6)
         3.0
     """
-
-    def integrand(points: Array) -> Array:
-        z = points[:, 0]
-        with np.errstate(all="ignore"):
-            values = np.asarray(function(z))
-        if values.shape != z.shape or not np.isrealobj(values) or not np.isfinite(values).all():
-            raise ValueError(
-                "Expected `activation` to map a NumPy array of shape (n,) to finite real numbers of shape (n,), for "
-                f"numbers between {-_REACH:g} and {_REACH:g}. Received: {describe(values)} for n={len(z)}."
-            )
-        return values * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-
-    result = integrate.cubature(
-        integrand,
-        [-_REACH],
-        [_REACH],
-        rtol=_TOLERANCE,
-        atol=1e-14,
-        max_subdivisions=3000,
-        points=[[-3.0], [0.0], [3.0]],
-    )
-    estimate = float(result.estimate)
-    unfinished = result.status != "converged" and float(result.error) > 1e-5 * max(abs(estimate), 1e-9)
-    tail = float(np.abs(integrand(np.array([[-_REACH], [_REACH]]))).max())
-    if unfinished or tail > 1e-6 * max(abs(estimate), 1e-9):
-        raise ValueError(
-            "Expected `activation` to have finite moments for standard normal inputs. Received: a function whose "
-            f"integral over [-{_REACH:g}, {_REACH:g}] does not settle (estimate {estimate:.6g})."
-        )
+    edges = np.linspace(-_REACH, _REACH, 513)[:, None]
+    left, right = edges[:-1], edges[1:]
+    estimate, scale = 0.0, 0.0
+    while left.size:
+        if left.size > _MOST_PANELS:
+            raise ValueError(_unsettled(estimate))
+        values = _weighted(function, left + (right - left) * np.linspace(0.0, 1.0, 5))
+        width = (right - left)[:, 0]
+        scale = scale or float(width @ np.abs(values).max(axis=1))
+        coarse = values @ np.array([1.0, 0.0, 4.0, 0.0, 1.0]) / 6.0 * width
+        fine = values @ np.array([1.0, 4.0, 2.0, 4.0, 1.0]) / 12.0 * width
+        open_ = (np.abs(fine - coarse) > _TOLERANCE * scale) & (width > 1e-13)
+        estimate += float(np.sum((fine + (fine - coarse) / 15.0)[~open_]))
+        middle = 0.5 * (left + right)[open_]
+        left, right = np.concatenate([left[open_], middle]), np.concatenate([middle, right[open_]])
+    tail = float(np.abs(_weighted(function, np.array([[-_REACH, _REACH]]))).max())
+    if tail > 1e-6 * max(abs(estimate), 1e-9):
+        raise ValueError(_unsettled(estimate))
     return estimate
+
+
+def _weighted(function: Callable[[Array], Array], points: Array) -> Array:
+    """Return g(z) times the normal density, having checked what g returned."""
+    z = points.ravel()
+    with np.errstate(all="ignore"):
+        values = np.asarray(function(z))
+    if values.shape != z.shape or not np.isrealobj(values) or not np.isfinite(values).all():
+        raise ValueError(
+            "Expected `activation` to map a NumPy array of shape (n,) to finite real numbers of shape (n,), for "
+            f"numbers between {-_REACH:g} and {_REACH:g}. Received: {describe(values)} for n={len(z)}."
+        )
+    weighted: Array = values.reshape(points.shape) * np.exp(-0.5 * points * points) / math.sqrt(2.0 * math.pi)
+    return weighted
+
+
+def _unsettled(estimate: float) -> str:
+    return (
+        "Expected `activation` to have finite moments for standard normal inputs. Received: a function whose integral "
+        f"over [-{_REACH:g}, {_REACH:g}] does not settle (so far {estimate:.6g})."
+    )
 
 
 @lru_cache(maxsize=256)

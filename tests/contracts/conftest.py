@@ -1,0 +1,36 @@
+"""What the contract tests share: the classes under contract and small models that use them."""
+
+import numpy as np
+import pytest
+
+from keras_initkit._registry import KIT, ROWS
+from keras_initkit.initializers.registry import class_of
+
+
+def pytest_generate_tests(metafunc):
+    """Run every test that takes `row` once per initializer of the kit."""
+    if "row" in metafunc.fixturenames:
+        rows = [row for row in ROWS if row.source == KIT]
+        metafunc.parametrize("row", rows, ids=lambda row: row.name)
+
+
+@pytest.fixture
+def build(row):
+    """Return a function that builds the row's class with its example arguments and, unless deterministic, a seed."""
+
+    def build_with(seed=0, **arguments):
+        if not row.deterministic:
+            arguments["seed"] = seed
+        return class_of(row)(**{**row.example, **arguments})
+
+    return build_with
+
+
+@pytest.fixture
+def numpy_of():
+    """Return a function from tensors to float64 arrays; bfloat16 has no NumPy arithmetic of its own."""
+    import keras
+
+    return lambda tensor: np.asarray(
+        keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32") + 0), dtype=np.float64
+    )
