@@ -19,10 +19,12 @@ from keras_initkit.study.progress import StudyProgress
 from keras_initkit.study.record import Replica
 from keras_initkit.study.results import StudyResults
 from keras_initkit.study.scoring import FROM_STUDY, scored, target_of_study
+from keras_initkit.study.seeding import untouched_randomness
 from keras_initkit.study.tracked import StudyTracker
 from keras_initkit.tracking.initial_state import initial_params, initial_state
 
 
+@untouched_randomness()
 def compare(
     build_model: Callable[[Any], Any],
     x: Any,

@@ -11,25 +11,32 @@ from numpy.typing import NDArray
 
 
 @contextmanager
-def replica_randomness(seed: int) -> Iterator[None]:
-    """Make everything that is drawn inside the block depend on `seed` alone, and leave no trace behind.
-
-    Keras draws the seeds of unseeded initializers and dropout layers from Python's `random`, and `keras.random` without
-    a seed uses one global generator. Both, and NumPy's legacy generator, are seeded as `keras.utils.set_random_seed`
-    does it, so a model built here has the weights it has after that call; afterwards they are as they were. The
-    generators of the backend itself (`tf.random.normal` without a seed) are not touched.
-    """
+def untouched_randomness() -> Iterator[None]:
+    """Leave Python's `random`, NumPy's legacy generator and Keras' global generator as they were before the block."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     keras_generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)  # made anew from Python's `random` when needed
     try:
         yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
         global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, keras_generator)
+
+
+@contextmanager
+def replica_randomness(seed: int) -> Iterator[None]:
+    """Make everything that is drawn inside the block depend on `seed` alone, and leave no trace behind.
+
+    Keras draws the seeds of unseeded initializers and dropout layers from Python's `random`, and `keras.random` without
+    a seed uses one global generator. Both, and NumPy's legacy generator, are seeded as `keras.utils.set_random_seed`
+    does it, so a model built here has the weights it has after that call. The generators of the backend itself
+    (`tf.random.normal` without a seed) are not touched.
+    """
+    with untouched_randomness():
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)  # made anew from Python's `random` when needed
+        yield
 
 
 def data_order(seed: int, epoch: int, samples: int) -> NDArray[np.intp]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit._checks import describe
@@ -20,6 +19,7 @@ from keras_initkit.callbacks.symmetry_monitor import SymmetryMonitor
 from keras_initkit.study.data import StudyData
 from keras_initkit.study.record import Replica
 from keras_initkit.study.seeding import replica_randomness
+from keras_initkit.units.arrays import to_numpy
 from keras_initkit.units.reading import UnitReader
 
 
@@ -151,7 +151,7 @@ class _Host:
         if self._model is None or not _same_structure(self._model, model):
             model.optimizer.build(model.trainable_variables)
             self._model = model
-            self._optimizer_state = [_numpy(v) for v in model.optimizer.variables]
+            self._optimizer_state = [to_numpy(v) for v in model.optimizer.variables]
             return model
         # Weights and random states; metrics are no part of `variables`, Keras resets them every epoch.
         for kept, fresh in zip(self._model.variables, model.variables, strict=True):
@@ -178,10 +178,6 @@ def _same_structure(one: Any, other: Any) -> bool:
         return [(v.name, tuple(v.shape), v.dtype) for v in model.variables]
 
     return shapes(one) == shapes(other)
-
-
-def _numpy(variable: Any) -> NDArray[Any]:
-    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 def _pictures(monitor: SymmetryMonitor) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
