@@ -46,8 +46,8 @@ def array_sha256(array: NDArray[Any]) -> str:
 def model_sha256(model: Any) -> str:
     """Return the SHA-256 of a model's architecture: its config and the shapes of its weights.
 
-    Left out is what differs between two builds of the same network or between replicas of a study: names (numbered in
-    order of appearance instead, since Keras counts them per process), seeds and initializers.
+    Left out is what differs between two builds of the same network or between replicas of a study: names (Keras counts
+    them per process), seeds and initializers.
 
     Args:
         model: a built Keras model. If it has no config, the classes of its layers stand for it.
@@ -71,7 +71,7 @@ def _add(digest: _Digest, data: Any) -> None:
         for key in sorted(data, key=str):
             digest.update(f"key {len(str(key))} {key};".encode())
             _add(digest, data[key])
-    elif isinstance(data, (list, tuple)) and any(_is_part(entry) for entry in data):
+    elif isinstance(data, (list, tuple)) and _is_structure(data):
         digest.update(f"list {len(data)};".encode())
         for entry in data:
             _add(digest, entry)
@@ -81,14 +81,20 @@ def _add(digest: _Digest, data: Any) -> None:
         _add_array(digest, _to_array(data))
 
 
-def _is_part(entry: Any) -> bool:
-    return entry is None or isinstance(entry, Mapping) or hasattr(entry, "shape")
+def _is_structure(data: Any) -> bool:
+    """Whether data holds arrays, rather than being rows of numbers that make one array."""
+    if isinstance(data, (list, tuple)):
+        return any(entry is None or hasattr(entry, "shape") or _is_structure(entry) for entry in data)
+    return isinstance(data, Mapping)
 
 
 def _to_array(data: Any) -> NDArray[Any]:
     if hasattr(data, "detach"):  # a torch tensor that may need a gradient or live on a device
         data = data.detach().cpu()
-    array = data if isinstance(data, np.ndarray) else np.asarray(data)
+    try:
+        array = np.asarray(data)
+    except ValueError:  # rows of different lengths
+        array = np.array(None)
     if array.dtype == object:
         raise TypeError(
             "Expected arrays, tensors or tables of numbers or text, or dicts, lists and tuples of them. "
@@ -110,24 +116,22 @@ def _add_array(digest: _Digest, array: NDArray[Any]) -> None:
         digest.update(np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8))
 
 
-def _canonical(value: Any, numbers: dict[str, str]) -> Any:
-    """Return a config with names numbered in order of appearance and without seeds and initializers.
+def _canonical(value: Any, numbers: Mapping[str, int]) -> Any:
+    """Return a config without names, seeds and initializers.
 
-    `numbers` holds the names met so far. Besides the entries `name`, functional models name layers in references of
-    the form `[name, node, tensor]`. Entries `dtype` keep their names, which are those of types.
+    Functional models refer to their layers as `[name, node, tensor]`; there `numbers` gives the place of the layer in
+    the list of layers. Entries `dtype` keep their names, which are those of types.
     """
     if isinstance(value, dict):
-        kept = {}
-        for key, entry in value.items():
-            if key in ("seed", "registered_name") or key.endswith("initializer"):
-                continue
-            if key == "dtype":
-                kept[key] = entry
-            elif key == "name" and isinstance(entry, str):
-                kept[key] = numbers.setdefault(entry, f"#{len(numbers)}")
-            else:
-                kept[key] = _canonical(entry, numbers)
-        return kept
+        layers = value.get("layers")
+        if isinstance(layers, list):
+            numbers = {layer["name"]: place for place, layer in enumerate(layers) if "name" in layer}
+        left_out = ("name", "seed", "registered_name")
+        return {
+            key: entry if key == "dtype" else _canonical(entry, numbers)
+            for key, entry in value.items()
+            if key not in left_out and not key.endswith("initializer")
+        }
     if isinstance(value, list):
         if len(value) == 3 and isinstance(value[0], str) and value[0] in numbers:
             return [numbers[value[0]], *value[1:]]
