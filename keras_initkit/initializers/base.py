@@ -1,4 +1,4 @@
-"""What all kernel initializers of the kit share: seeds, axes, dtypes, configurations, distribution layouts."""
+"""What all kernel initializers of the kit share: seeds, axes, dtypes, configurations."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class KernelInitializer(keras.initializers.VarianceScaling):
     is then read as that of a one-dimensional convolution. `scale`, `mode` and `distribution` mean nothing here.
 
     Args:
-        seed: None, an int, or a `keras.random.SeedGenerator`. With None an int is drawn from Python's `random`, as in
-            Keras. An int gives the same values at each call, a generator gives new ones. Classes with
+        seed: None, an int from 0 to 2³² - 1, or a `keras.random.SeedGenerator`. With None an int is drawn from Python's
+            `random`, as in Keras. An int gives the same values at each call, a generator gives new ones. Classes with
             `seeded = False` take no seed; their `seed` attribute is None.
         input_axes: axes of the kernel that the layer sums over, or None for Keras' plain reading of shapes.
         output_axes: axes of the kernel that index units, or None.
@@ -55,14 +55,17 @@ class KernelInitializer(keras.initializers.VarianceScaling):
     def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
         """Return the values as a tensor or array of `shape`; `dtype` is float32 or float64, no axis is empty."""
 
-    def __call__(self, shape: Sequence[int], dtype: Any = None, layout: Any = None) -> Tensor:
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         """Return a tensor of initial values.
+
+        There is no `layout` argument: under a `keras.distribution` Keras then computes the values as always and shards
+        them itself. With the argument, Keras on JAX would call this method under a mesh with explicit axes, in which
+        the state of a `SeedGenerator` cannot be read.
 
         Args:
             shape: sizes of the kernel's axes, each at least 0. An axis of size 0 gives an empty tensor.
             dtype: a floating dtype; None means `keras.config.floatx()`. Values are computed at float32, or float64
                 where that is asked for, and cast last.
-            layout: a `keras.distribution.TensorLayout` or the backend's own, or None.
 
         Returns:
             A tensor of that shape and dtype.
@@ -76,10 +79,8 @@ class KernelInitializer(keras.initializers.VarianceScaling):
         if not keras.backend.is_float_dtype(dtype):
             raise ValueError(f"Expected `dtype` to be floating: {name} gives fractions. Received: dtype={dtype!r}.")
         if 0 in shape:
-            values = ops.zeros(shape, dtype=dtype)
-        else:
-            values = ops.cast(self._values(shape, "float64" if dtype == "float64" else "float32"), dtype)
-        return values if layout is None else keras.distribution.distribute_tensor(values, layout)
+            return ops.zeros(shape, dtype=dtype)
+        return ops.cast(self._values(shape, "float64" if dtype == "float64" else "float32"), dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer, with the seed as it was given."""
@@ -108,14 +109,14 @@ class KernelInitializer(keras.initializers.VarianceScaling):
 
 
 def checked_seed(seed: Seed) -> Seed:
-    """Return a seed that Keras accepts, NumPy integers as ints; refuse the rest."""
+    """Return a seed that Keras accepts on every backend, NumPy integers as ints; refuse the rest."""
     if isinstance(seed, np.integer):
-        return int(seed)
+        seed = int(seed)
     if seed is None or isinstance(seed, (dict, keras.random.SeedGenerator)):
         return seed
-    if isinstance(seed, bool) or not isinstance(seed, int):
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(
-            "Expected `seed` to be None, an integer or a `keras.random.SeedGenerator`. "
+            "Expected `seed` to be None, an integer from 0 to 4294967295 or a `keras.random.SeedGenerator`. "
             f"Received: seed={describe(seed)}."
         )
     return seed

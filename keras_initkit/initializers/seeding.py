@@ -74,4 +74,4 @@ def derived_seed(seed: Seed, stream: int) -> Seed:
     """Return the seed of a further, independent draw: an int mixed with the stream's number, or the same generator."""
     if not isinstance(seed, int):
         return seed
-    return int(np.random.SeedSequence([seed % 2**64, stream]).generate_state(1)[0] >> 1)
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0] >> 1)

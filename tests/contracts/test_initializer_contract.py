@@ -1,5 +1,6 @@
 """What every initializer of the kit must do as a Keras object. A new registry row is tested by being there."""
 
+import inspect
 import json
 import random
 
@@ -48,6 +49,7 @@ def test_dtypes_are_casts_of_the_same_float32_values(build, numpy_of, dtype, err
     np.testing.assert_allclose(numpy_of(values), reference, rtol=error, atol=error * 1e-3)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no 64-bit floats unless told otherwise")
 def test_float64(build, numpy_of):
     assert numpy_of(build()((6, 10), dtype="float64")).shape == (6, 10)
 
@@ -58,8 +60,9 @@ def test_other_dtypes_are_refused(build, dtype):
         build()((3, 4), dtype=dtype)
 
 
-def test_layout_is_accepted(build, numpy_of):
-    np.testing.assert_array_equal(numpy_of(build()((3, 4), layout=None)), numpy_of(build()((3, 4))))
+def test_keras_may_shard_the_values_itself(row):
+    """An initializer with a `layout` argument is called under a mesh in which seed generators cannot be read."""
+    assert "layout" not in inspect.signature(class_of(row).__call__).parameters
 
 
 def test_seeds(row, build, numpy_of):
@@ -107,17 +110,17 @@ def test_seed_generator(row, build, numpy_of):
     assert describe(initializer)["seed"] == 3
 
 
-@pytest.mark.parametrize("seed", [1.5, "1", True, [1]], ids=repr)
+@pytest.mark.parametrize("seed", [1.5, "1", True, [1], -1, 2**32], ids=repr)
 def test_bad_seeds(row, build, seed):
     if row.deterministic:
         with pytest.raises(TypeError, match="seed"):
             class_of(row)(seed=seed, **row.example)
     else:
-        with pytest.raises(ValueError, match="Expected `seed` to be None, an integer or a"):
+        with pytest.raises(ValueError, match="Expected `seed` to be None, an integer from 0 to 4294967295 or a"):
             build(seed=seed)
 
 
-@pytest.mark.parametrize("seed", [0, np.int64(7), 2**40, -3, None, "generator"], ids=repr)
+@pytest.mark.parametrize("seed", [0, np.int64(7), 2**32 - 1, None, "generator"], ids=repr)
 def test_config_round_trip_through_json(build, numpy_of, seed):
     initializer = build(seed=keras.random.SeedGenerator(4) if seed == "generator" else seed)
     config = initializer.get_config()

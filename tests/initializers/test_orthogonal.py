@@ -76,6 +76,7 @@ def test_leftover_axes_are_independent_matrices(array):
     assert not np.allclose(kernel[0], kernel[1])
 
 
+@pytest.mark.usefixtures("keras_passes_axes")
 @pytest.mark.parametrize("kind", [ScaledOrthogonal, DeltaOrthogonal])
 def test_attention_kernels_are_orthogonal_as_matrices(array, kind):
     x = np.ones((1, 3, 32), "float32")

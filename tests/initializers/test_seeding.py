@@ -86,7 +86,7 @@ def test_reseeded_reaches_what_is_wrapped(array):
 
 
 def test_bad_seed():
-    with pytest.raises(ValueError, match="`seed` to be None, an integer or"):
+    with pytest.raises(ValueError, match="`seed` to be None, an integer from 0 to"):
         reseeded("glorot_uniform", "5")
 
 
