@@ -1,5 +1,6 @@
 """Names and colours of the initializers of a study."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ import keras
 from keras_initkit import initializers
 from keras_initkit._checks import describe
 from keras_initkit.callbacks.symmetry_figures import COLOURS
+
+_HIDDEN = ("seed", "input_axes", "output_axes")  # set by the study or by Keras, not by the user
 
 
 def named_initializers(given: Any) -> dict[str, Any]:
@@ -67,20 +70,14 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def _unusual(initializer: Any) -> dict[str, Any]:
-    config = initializer.get_config()
-    try:
-        usual = type(initializer)().get_config()
-    except TypeError:
-        usual = {}
-    hidden = ("seed", "input_axes", "output_axes")
-    return {k: v for k, v in config.items() if k not in hidden and (k not in usual or usual[k] != v)}
+    usual = {name: p.default for name, p in inspect.signature(type(initializer).__init__).parameters.items()}
+    config = initializer.get_config().items()
+    return {k: v for k, v in config if k not in _HIDDEN and (k not in usual or usual[k] != v)}
 
 
 def _short(value: Any) -> str:
     if isinstance(value, dict) and "class_name" in value:
         inner = value.get("config") or {}
-        seedless = ", ".join(
-            f"{k}={_short(v)}" for k, v in inner.items() if k not in ("seed", "input_axes", "output_axes")
-        )
+        seedless = ", ".join(f"{k}={_short(v)}" for k, v in inner.items() if k not in _HIDDEN)
         return f"{value['class_name']}({seedless})" if seedless else str(value["class_name"])
     return f"{value:g}" if isinstance(value, float) else str(value)

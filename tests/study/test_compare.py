@@ -5,10 +5,10 @@ import random
 import keras
 import numpy as np
 import pytest
-from tests.study.problem import build_model, digits
 
 import keras_initkit as ik
 from keras_initkit.study.data import Batches
+from tests.study.problem import build_model, digits
 
 X, Y = digits()
 
