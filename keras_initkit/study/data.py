@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_initkit._checks import check_finite, describe
 from keras_initkit.study.seeding import data_order
+from keras_initkit.study.tensorflow_batches import tensorflow_batches
 
 _EVALUATION_BATCH = 256
 
@@ -47,9 +48,15 @@ class StudyData:
         samples = _same_length(x=x, y=y)
         return cls(x, y, _validation(validation_data), samples)
 
-    def training(self, seed: int, batch_size: int) -> Any:
-        """Return what `fit` gets: batches in the order of the seed, or the dataset itself."""
-        return self.x if self.samples is None else Batches(self.x, self.y, batch_size, seed)
+    def training(self, seed: int, batch_size: int, epochs: int) -> dict[str, Any]:
+        """Return the arguments of `fit` for the data: batches in the order of the seed, or the dataset itself."""
+        if self.samples is None:
+            return {"x": self.x, "shuffle": False}
+        if keras.backend.backend() == "tensorflow":
+            data = (self.x,) if self.y is None else (self.x, self.y)
+            batches = tensorflow_batches(data, batch_size, seed, epochs)
+            return {"x": batches, "steps_per_epoch": -(-self.samples // batch_size), "shuffle": False}
+        return {"x": Batches(self.x, self.y, batch_size, seed), "shuffle": False}
 
     def evaluate(self, model: Any) -> dict[str, float]:
         """Return the model's loss and metrics on the training and the validation data, as `fit` names them."""

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import keras_initkit as ik
-from keras_initkit.study.data import Batches
 from tests.study.problem import build_model, digits
 
 X, Y = digits()
@@ -82,32 +81,6 @@ def test_a_replica_does_not_depend_on_the_ones_before_it():
         return found.curves["loss"]["he_normal"][-1]
 
     np.testing.assert_allclose(curve([1, 2, 3]), curve([3]), rtol=1e-5)
-
-
-def test_initializers_are_paired_by_data_order(monkeypatch):
-    batches = []
-    original = Batches.__getitem__
-
-    def noted(self, index):
-        batch = original(self, index)
-        batches.append(np.asarray(batch[0]).ravel())
-        return batch
-
-    def build(kernel_initializer):
-        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer=kernel_initializer)])
-        model.compile("sgd", "mse")
-        return model
-
-    monkeypatch.setattr(Batches, "__getitem__", noted)
-    x = np.arange(12, dtype="float32")[:, None] / 12
-    ik.compare(build, x, x, initializers=["zeros", "ones"], seeds=2, epochs=2, batch_size=6, verbose=0)
-    zeros_0, zeros_1, ones_0, ones_1 = np.array_split(np.array(batches) * 12, 4)
-    np.testing.assert_array_equal(zeros_0, ones_0)
-    np.testing.assert_array_equal(zeros_1, ones_1)
-    assert not np.array_equal(zeros_0, zeros_1)
-    first, second = zeros_0[-4:-2].ravel(), zeros_0[-2:].ravel()  # Keras looks at some batches before the first epoch
-    assert sorted(first.round()) == sorted(second.round()) == list(range(12))
-    assert not np.array_equal(first, second)
 
 
 def test_the_same_study_gives_the_same_numbers_and_touches_no_global_state():

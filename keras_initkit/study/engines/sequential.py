@@ -124,14 +124,13 @@ class SequentialEngine:
         monitor = SymmetryMonitor(on_locked="ignore", log=False) if UnitReader(model).paths else None
         keeper = _CurveKeeper(curves, on_epoch)
         own = [keeper] if monitor is None else [monitor, keeper]
-        arrays = {} if self.data.validation is None else {"validation_data": self.data.validation}
+        validation = {} if self.data.validation is None else {"validation_data": self.data.validation}
         model.fit(
-            self.data.training(seed, self.batch_size),
+            **self.data.training(seed, self.batch_size, self.epochs),
+            **validation,
             epochs=self.epochs,
             callbacks=[*own, *self.callbacks],
-            shuffle=False,
             verbose=0,
-            **arrays,
         )
         return curves, monitor
 

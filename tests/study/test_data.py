@@ -1,0 +1,62 @@
+"""The order of the data: paired between initializers, new every epoch, the same on every backend."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_initkit.study.data import Batches, StudyData
+from keras_initkit.study.seeding import data_order, replica_randomness
+
+X = np.arange(10, dtype=np.float32)[:, None]
+
+
+def test_fit_sees_every_sample_once_per_epoch():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    data = StudyData.of(X, X, None)
+    history = model.fit(**data.training(seed=0, batch_size=4, epochs=3), epochs=3, verbose=0).history
+    np.testing.assert_allclose(history["loss"], np.mean(X**2), rtol=1e-6)
+
+
+def test_batches_follow_the_order_of_the_seed():
+    batches = Batches({"a": X}, X[:, 0], 4, seed=3)
+    for epoch in (0, 1):
+        order = data_order(3, epoch, 10)
+        assert len(batches) == 3
+        x, y = zip(*(batches[i] for i in range(3)), strict=True)
+        np.testing.assert_array_equal(np.concatenate([part["a"][:, 0] for part in x]), order)
+        np.testing.assert_array_equal(np.concatenate(y), order)
+        batches.on_epoch_end()
+    assert not np.array_equal(data_order(3, 0, 10), data_order(3, 1, 10))
+    assert not np.array_equal(data_order(3, 0, 10), data_order(4, 0, 10))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the pipeline of the TensorFlow backend")
+def test_the_pipeline_gives_the_batches_of_the_plain_loop():
+    data = StudyData.of([X, 2 * X], {"t": X[:, 0]}, None)
+    arguments = data.training(seed=3, batch_size=4, epochs=2)
+    assert arguments["steps_per_epoch"] == 3
+    plain = Batches([X, 2 * X], {"t": X[:, 0]}, 4, seed=3)
+    batches = list(arguments["x"].as_numpy_iterator())
+    assert len(batches) == 6
+    for epoch in (0, 1):
+        for index in range(3):
+            (a, b), y = batches[3 * epoch + index]
+            (plain_a, plain_b), plain_y = plain[index]
+            np.testing.assert_array_equal(a, plain_a)
+            np.testing.assert_array_equal(b, plain_b)
+            np.testing.assert_array_equal(y["t"], plain_y["t"])
+        plain.on_epoch_end()
+
+
+def test_randomness_is_what_set_random_seed_gives_and_is_left_as_it_was():
+    keras.utils.set_random_seed(9)
+    expected = keras.initializers.HeNormal()((3, 3)), keras.random.normal((2,))
+    keras.utils.set_random_seed(1)
+    undisturbed = keras.initializers.HeNormal()((3, 3)), keras.random.normal((2,))
+    keras.utils.set_random_seed(1)
+    with replica_randomness(9):
+        inside = keras.initializers.HeNormal()((3, 3)), keras.random.normal((2,))
+    after = keras.initializers.HeNormal()((3, 3)), keras.random.normal((2,))
+    for ours, theirs in zip((*inside, *after), (*expected, *undisturbed), strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
