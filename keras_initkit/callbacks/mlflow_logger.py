@@ -134,7 +134,7 @@ class MLflowLogger(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Keep the values of the first batch, which are those before the first update."""
-        if self._wants_first_batch:
+        if batch == 0 and self._wants_first_batch:  # batches may be dispatched out of order
             self._wants_first_batch = False
             self._start |= _numeric(logs)
 

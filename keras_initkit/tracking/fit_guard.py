@@ -11,12 +11,12 @@ class FitGuard:
     """Calls `on_error` with the error when a step of `fit` raises; the error goes on.
 
     Keras calls `on_train_end` only if `fit` comes to its end. The compiled steps are attributes of the model in all
-    backends, so they are wrapped while `fit` runs and put back afterwards. Computation is the same with and without.
+    backends, so they are wrapped by `attach` and put back by `detach`. Computation is the same with and without.
     The end of the data, which some iterators report by an exception inside a step, is not an error.
 
     Args:
         model: the model whose `fit` is about to begin.
-        on_error: called once, with the exception.
+        on_error: called with the exception; it calls `detach` if the guard has done its work.
     """
 
     def __init__(self, model: Any, on_error: Callable[[BaseException], None]):
@@ -47,7 +47,6 @@ class FitGuard:
                 return step(*args, **kwargs)
             except BaseException as error:
                 if not _is_end_of_data(error):
-                    self.detach()
                     self._on_error(error)
                 raise
 

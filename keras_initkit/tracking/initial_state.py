@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_initkit.tracking.fingerprint import array_sha256
 
+_MOST_LISTED = 8  # more names or seeds than that are no longer read in a table; the artifact has all of them
+
 
 def initial_state(model: Any) -> list[dict[str, Any]]:
     """Return the initializers and weights of every layer of a model, nested layers, cells and attention included.
@@ -40,9 +42,10 @@ def initial_params(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the params that sum up `initial_state`, for comparing runs.
 
     Returns:
-        `init/name` and `init/class` of the initializers of kernels and embeddings (all different ones in order of
-        appearance, joined by ", "), `init/seed` likewise, `init/<key>` for each entry of their config if they have
-        the same one, and `init/weights_sha`: equal if and only if all weights start with the same bytes.
+        `init/name`, `init/class` and `init/seed` of the initializers of kernels and embeddings (the different ones in
+        order of appearance, joined by ", "; their number if there are more than 8), `init/<key>` for each entry of
+        their config if they have the same one, and `init/weights_sha`: equal if and only if all weights start with
+        the same bytes.
     """
     found = [facts for row in rows for name, facts in row["initializers"].items() if _is_main(name)]
     params: dict[str, Any] = {}
@@ -99,4 +102,5 @@ def _is_main(name: str) -> bool:
 
 
 def _joined(values: Iterator[Any]) -> str:
-    return ", ".join(dict.fromkeys(str(value) for value in values))
+    different = list(dict.fromkeys(str(value) for value in values))
+    return ", ".join(different) if len(different) <= _MOST_LISTED else f"{len(different)} different ones"

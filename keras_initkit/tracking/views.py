@@ -49,11 +49,12 @@ def comparison_view(study_id: str, metric_keys: Iterable[str]) -> View:
         Section("Symmetry", tuple(line(key) for key in symmetry)),
     )
     columns = ["params.`init/name`", "params.`seed`", *(f"metrics.`{key}`" for key in scalars)]
+    quote = '"' if "'" in study_id else "'"
     view = View(
         id=f"{VIEW_PREFIX}comparison-{re.sub('[^A-Za-z0-9_-]', '-', study_id)}",
         name=f"Initializers compared: {study_id}",
         sections=sections,
-        search=f"tags.`initkit.study` = '{study_id}' and tags.`initkit.kind` = 'replica'",
+        search=f"tags.`initkit.study` = {quote}{study_id}{quote} and tags.`initkit.kind` = 'replica'",
         group_by=("init/name",),
         columns=tuple(columns),
         order_by="params.`init/name`",

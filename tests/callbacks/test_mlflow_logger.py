@@ -376,6 +376,22 @@ def test_callbacks_stay_asynchronous():
     assert asynchronous(MLflowLogger()) == asynchronous()
 
 
+def test_only_the_first_batch_counts_even_if_it_arrives_late():
+    logger = MLflowLogger()
+    logger.set_model(build())
+    logger.set_params({"epochs": 1})
+    logger.on_train_begin()
+    logger.on_epoch_begin(0)
+    for batch, loss in [(1, 2.0), (0, 1.0), (2, 3.0)]:
+        logger.on_train_batch_end(batch, {"loss": loss})
+    logger.on_epoch_end(0, {"loss": 0.5})
+    logger.on_epoch_begin(1)
+    logger.on_train_batch_end(0, {"loss": 4.0})
+    logger.on_epoch_end(1, {"loss": 0.4})
+    logger.on_train_end({"loss": 0.4})
+    assert history(logger, "train/loss") == {0: 1.0, 1: 0.5, 2: 0.4}
+
+
 def test_logs_may_be_missing():
     logger = MLflowLogger()
     logger.set_model(build())

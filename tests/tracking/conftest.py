@@ -102,11 +102,12 @@ def _record_study(store: str) -> tuple[str, View, tuple[str, ...]]:
                 recorder.params({"init/name": name, "seed": seed})
                 recorder.curves(curves)
                 recorder.scalars(scalars)
+                recorder.artifact_text("note.md", recorder.run_id)
             keys |= {*curves, *scalars}
             run_ids.append(recorder.run_id)
     tags = {"initkit.study": "digits-1", "initkit.kind": "summary"}
     with Recorder.open("digits", run_name="summary", tags=tags, tracking_uri=store) as recorder:
-        recorder.artifact_text("report.md", "# Report")
+        pass
     view = comparison_view("digits-1", keys)
     assert write_view(recorder.client, recorder.experiment_id, view)
     return recorder.experiment_id, view, tuple(run_ids)

@@ -58,6 +58,10 @@ def test_params_name_the_initializers():
     assert dense(he(seed=1), "zeros")["init/name"] == "he_normal, zeros"
     params = dense(other(scale=0.5, seed=1), other(scale=0.5, seed=2))
     assert (params["init/scale"], params["init/distribution"]) == (0.5, "truncated_normal")
+    many = keras.Sequential(
+        [keras.Input((4,)), *(keras.layers.Dense(4, kernel_initializer=he(seed=i)) for i in range(9))]
+    )
+    assert initial_params(initial_state(many))["init/seed"] == "9 different ones"
     assert "init/scale" not in dense(other(scale=0.5), other(scale=0.7))
 
 

@@ -74,6 +74,12 @@ def test_the_server_serves_the_store_on_this_machine_only(study_server):
     assert len(client.search_runs([study_server.experiment_id])) == 5
 
 
+def test_the_server_shows_artifacts_that_were_written_without_it(study_server):
+    run = study_server.run_ids[-1]
+    with urllib.request.urlopen(f"{study_server.url}/get-artifact?path=note.md&run_uuid={run}") as answer:
+        assert answer.read().decode() == run
+
+
 def test_a_view_can_be_saved_through_the_server(study_server):
     client = MlflowClient(study_server.url)
     other = client.create_experiment(f"through the server {os.getpid()}")

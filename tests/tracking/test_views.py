@@ -63,12 +63,13 @@ def test_only_what_was_recorded_gets_a_card_and_the_rest_is_hidden():
     assert decoded(comparison_view("s", []))["compareRunCharts"] == []
 
 
-def test_the_filter_is_one_that_mlflow_understands(sqlite_store):
+@pytest.mark.parametrize("study", ["it-s/1", "it's 1"])
+def test_the_filter_is_one_that_mlflow_understands(sqlite_store, study):
     client = MlflowClient(sqlite_store)
-    run = client.create_run("0", tags={"initkit.study": "it-s/1", "initkit.kind": "replica"})
-    client.create_run("0", tags={"initkit.study": "it-s/1", "initkit.kind": "summary"})
+    run = client.create_run("0", tags={"initkit.study": study, "initkit.kind": "replica"})
+    client.create_run("0", tags={"initkit.study": study, "initkit.kind": "summary"})
     client.create_run("0", tags={"initkit.study": "other", "initkit.kind": "replica"})
-    found = client.search_runs(["0"], comparison_view("it-s/1", KEYS).search)
+    found = client.search_runs(["0"], comparison_view(study, KEYS).search)
     assert [entry.info.run_id for entry in found] == [run.info.run_id]
 
 
