@@ -62,7 +62,8 @@ class SymmetryMonitor(keras.callbacks.Callback):
     Attributes:
         rows: list of dicts, one per measured epoch and layer, with `epoch` (0 is before training), `layer`, `units`,
             `inputs`, one key per statistic, `null_z` (standard deviations above chance) and `verdict`. Statistics of
-            layers whose weights are not finite are NaN there and absent from `logs`.
+            layers whose weights are not finite, and cosines where there is one unit, are NaN there and absent from
+            `logs`.
         verdicts: dict from layer path to its latest verdict.
 
     Raises:
@@ -87,13 +88,11 @@ class SymmetryMonitor(keras.callbacks.Callback):
         log: bool = True,
     ):
         super().__init__()
-        if isinstance(layers, str):
-            raise ValueError(
-                f"Expected `layers` to be a list of layer names. Received: layers={layers!r}. Use [{layers!r}]."
-            )
-        self.layers = None if layers is None else list(layers)
+        self.layers = None if layers is None else _names("layers", layers)
         self.every = check_integer("every", every, 1)
-        self.statistics = tuple(check_choice("statistics", name, STATISTICS) for name in statistics)
+        self.statistics = tuple(
+            check_choice("statistics", name, STATISTICS) for name in _names("statistics", statistics)
+        )
         self.on_locked = check_choice("on_locked", on_locked, ("warn", "raise", "stop", "ignore"))
         self.log = log
         self._forget()
@@ -105,6 +104,7 @@ class SymmetryMonitor(keras.callbacks.Callback):
         self._pictures = UnitPictures()
         self._reader: UnitReader | None = None
         self._reported: set[str] = set()
+        self._missed = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Measure epoch 0. A new `fit` starts a new record."""
@@ -206,3 +206,11 @@ class SymmetryMonitor(keras.callbacks.Callback):
     def pictures(self) -> UnitPictures:
         """Return the cosine matrices that were kept, for reports."""
         return self._pictures
+
+
+def _names(argument: str, names: Sequence[str]) -> list[str]:
+    if isinstance(names, str):
+        raise ValueError(
+            f"Expected `{argument}` to be a list of names. Received: {argument}={names!r}. Use [{names!r}]."
+        )
+    return list(names)

@@ -25,7 +25,7 @@ class LayerState:
     Attributes:
         units: the weights it was measured on.
         similarity: statistics of the weights into the units, or None if some weights are not finite.
-        locked: number of units that share incoming and outgoing weights with another unit.
+        locked: number of units that stay equal to another unit for ever.
         dead: number of units that get no gradient and cannot recover.
         verdict: one of the kit's verdicts.
     """
@@ -52,8 +52,8 @@ class LayerState:
             "max_abs": s.max_abs if s else nan,
             "participation": s.participation if s else nan,
             "distinct": s.distinct if s else nan,
-            "locked": self.locked,
-            "dead": self.dead,
+            "locked": self.locked if s else nan,
+            "dead": self.dead if s else nan,
             "null_z": s.null_z if s else nan,
             "verdict": self.verdict,
         }
@@ -67,8 +67,10 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None) -> LayerStat
       puts it (zeros into ReLU), or if its outgoing weights are zero too and it gives zero.
     * `locked`: units are equal incoming (weights, bias, per-unit scale) and outgoing, and neither dropout nor noise
       acts on single units. Where the consumers are unknown, units that were equal at the previous measurement and are
-      still equal after the weights moved are locked by observation.
+      still equal after their weights moved are locked by observation.
     * `transient`: units are equal incoming, but not outgoing, or noise will separate them.
+    * `redundant`: units of a frozen layer are equal incoming; a frozen layer is neither locked nor dead, since it is
+      not meant to learn.
     * `plateau`: units are nearly equal, closer than a random layer of this shape has once in 10,000 times.
     * `uninformative`: too few inputs or units for similarity to mean anything.
     * `healthy`: none of these.
@@ -80,16 +82,13 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None) -> LayerStat
     Returns:
         The `LayerState`.
     """
-    parts = [units.kernel, units.bias[None], units.scales]
-    finite = all(np.isfinite(part).all() for part in parts)
-    if not finite:
+    if not all(np.isfinite(part).all() for part in (units.kernel, units.bias, units.scales)):
         return LayerState(units, None, 0, 0, "exploding")
     similarity = unit_similarity(units.kernel, activation=units.activation)
-    incoming = np.concatenate(parts)
-    tolerance = rounding_tolerance(units.kernel.dtype)
-    same_in = _shared(_classes(incoming, units, tolerance))
-    locked = _locked(units, incoming, same_in, tolerance, previous)
-    dead = _dead(units)
+    same_in = _shared(_classes(_incoming(units), units))
+    none = np.zeros_like(same_in)
+    locked = none if units.frozen or units.noise or not same_in.any() else _locked(units, previous)
+    dead = none if units.frozen else _dead(units)
     verdict = _verdict(units, same_in, locked, dead)
     return LayerState(units, similarity, int(locked.sum()), int(dead.sum()), verdict)
 
@@ -103,15 +102,17 @@ def _verdict(units: LayerUnits, same_in: NDArray[np.bool_], locked: NDArray[np.b
     if dead.any():
         return "dead"
     if same_in.any():
-        return "transient"
+        return "redundant" if units.frozen else "transient"
     if not is_informative(count, inputs):
         return "uninformative"
-    return "plateau" if _nearly_equal(units) else "healthy"
+    return "plateau" if not units.frozen and _nearly_equal(units) else "healthy"
 
 
-def _classes(vectors: NDArray[Any], units: LayerUnits, tolerance: float) -> NDArray[np.intp]:
-    # A sign flip maps (w, b, v) to (-w, -b, -v); per-unit scales behind the unit do not flip with it.
-    sign = is_odd(units.activation) and not units.scales.size
+def _classes(vectors: NDArray[Any], units: LayerUnits, tolerance: float | None = None) -> NDArray[np.intp]:
+    # A sign flip maps (w, b, v) to (-w, -b, -v).
+    sign = units.mirrored and is_odd(units.activation)
+    if tolerance is None:
+        tolerance = rounding_tolerance(units.kernel.dtype)
     return equivalence_classes(vectors, sign=sign, tolerance=tolerance)
 
 
@@ -120,32 +121,25 @@ def _shared(labels: NDArray[np.intp]) -> NDArray[np.bool_]:
     return np.bincount(labels)[labels] > 1
 
 
-def _locked(
-    units: LayerUnits,
-    incoming: NDArray[Any],
-    same_in: NDArray[np.bool_],
-    tolerance: float,
-    previous: LayerState | None,
-) -> NDArray[np.bool_]:
-    none = np.zeros_like(same_in)
-    if units.noise or not same_in.any():
-        return none
-    if units.outgoing is None:
-        moved = previous is not None and not np.array_equal(previous.units.kernel, units.kernel)
-        return same_in if moved and previous is not None and previous.verdict in ("transient", "locked") else none
-    if not np.isfinite(units.outgoing).all():
-        return none
-    joint = _balanced(incoming, units.outgoing)
-    return _shared(_classes(joint, units, tolerance))
+def _locked(units: LayerUnits, previous: LayerState | None) -> NDArray[np.bool_]:
+    if units.outgoing is not None:
+        if not np.isfinite(units.outgoing).all():
+            return np.zeros(units.kernel.shape[1], dtype=bool)
+        return _shared(_classes(_balanced(_incoming(units), units.outgoing), units))
+    if previous is None or previous.similarity is None:
+        return np.zeros(units.kernel.shape[1], dtype=bool)
+    moved = (previous.units.kernel != units.kernel).any(axis=0)
+    return moved & _shared(_classes(_balanced(_incoming(previous.units), _incoming(units)), units))
 
 
-def _balanced(incoming: NDArray[Any], outgoing: NDArray[Any]) -> NDArray[Any]:
-    """Stack incoming and outgoing weights, each in units of its own largest entry, so that neither hides the other."""
-    blocks = []
-    for block in (incoming, outgoing):
-        largest = float(np.abs(block).max(initial=0.0))
-        blocks.append(block / largest if largest > 0 else block)
-    return np.concatenate(blocks)
+def _incoming(units: LayerUnits) -> NDArray[Any]:
+    return _balanced(np.concatenate([units.kernel, units.bias[None]]), units.scales)
+
+
+def _balanced(*blocks: NDArray[Any]) -> NDArray[Any]:
+    """Stack blocks of weights, each in units of its own largest entry, so that none hides another."""
+    largest = [float(np.abs(block).max(initial=0.0)) for block in blocks]
+    return np.concatenate([block / (size or 1.0) for block, size in zip(blocks, largest, strict=True)])
 
 
 def _dead(units: LayerUnits) -> NDArray[np.bool_]:
@@ -161,7 +155,5 @@ def _nearly_equal(units: LayerUnits) -> bool:
     inputs, count = units.kernel.shape
     closest_by_chance = math.sqrt(2 * (1 - max_abs_quantile(count, inputs, _FALSE_ALARM)))
     tolerance = min(_NEARLY_EQUAL, closest_by_chance)
-    joint = units.kernel if units.outgoing is None else _balanced(units.kernel, units.outgoing)
-    if not np.isfinite(joint).all():
-        return False
-    return bool(_shared(_classes(joint, units, tolerance)).any())
+    joint = _incoming(units) if units.outgoing is None else _balanced(_incoming(units), units.outgoing)
+    return bool(np.isfinite(joint).all() and _shared(_classes(joint, units, tolerance)).any())

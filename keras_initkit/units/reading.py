@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit._checks import check_choice
-from keras_initkit.units.consumers import Consumers, Graph, find_consumers, layer_activation
+from keras_initkit.units.arrays import to_numpy
+from keras_initkit.units.consumers import Consumers, find_consumers
+from keras_initkit.units.functions import layer_activation, value_and_slope
+from keras_initkit.units.graph import Graph
 from keras_initkit.units.kernels import has_units, incoming_matrix, outgoing_rows, unit_count
 
 
@@ -19,13 +22,16 @@ class LayerUnits:
     Attributes:
         layer: path of the layer in the model, `"block/dense"` for a nested one.
         kernel: weights into the units, `(inputs, units)`.
-        bias: `(units,)`, zeros if the layer has none.
-        scales: `(rows, units)`, scale and shift per unit of normalisation layers behind; no rows if there are none.
+        bias: `(units,)`, zeros if the layer has none, or if BatchNormalization right behind it cancels it.
+        scales: `(rows, units)`, scale and shift per unit of normalisation layers behind, and the moving statistics of
+            frozen ones; no rows if there are none.
         outgoing: `(weights, units)`, what the consumers do with each unit; None if not all consumers are known.
-        activation: Keras name of the activation, None if it is unknown or not one of Keras' own.
+        activation: Keras name of the activation, None if it is unknown, not one of Keras' own, or not the only one.
+        mirrored: whether what follows the activation is known and keeps opposite values opposite.
         rest_value: `(units,)`, what each unit gives if all its inputs are zero; NaN if not known.
         rest_slope: `(units,)`, the smaller one-sided slope of the activation there; NaN if not known.
         noise: whether dropout or noise acts on single units.
+        frozen: whether the layer has no trainable weights.
     """
 
     layer: str
@@ -34,9 +40,11 @@ class LayerUnits:
     scales: NDArray[Any]
     outgoing: NDArray[Any] | None
     activation: str | None
+    mirrored: bool
     rest_value: NDArray[np.float64]
     rest_slope: NDArray[np.float64]
     noise: bool
+    frozen: bool
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,7 @@ class _HiddenLayer:
     path: str
     layer: Any
     consumers: Consumers
-    activation: str | None
-    function: Any
+    functions: list[tuple[str | None, Any]] | None  # activations on the way to the readers; None if the ways differ
 
 
 class UnitReader:
@@ -66,11 +73,7 @@ class UnitReader:
             if has_units(layer) and layer.built
         ]
         hidden = [h for h in hidden if not h.consumers.reaches_output]
-        if layers is not None:
-            known = [h.path for h in hidden]
-            wanted = {check_choice("layers", name, known) for name in layers}
-            hidden = [h for h in hidden if h.path in wanted]
-        self._hidden = hidden
+        self._hidden = hidden if layers is None else _selected(hidden, layers)
 
     @property
     def paths(self) -> list[str]:
@@ -83,7 +86,7 @@ class UnitReader:
 
         def fetch(variable: Any) -> NDArray[Any]:
             if id(variable) not in cache:
-                cache[id(variable)] = _to_numpy(variable)
+                cache[id(variable)] = _fetch(variable)
             return cache[id(variable)]
 
         kernels: dict[int, NDArray[Any]] = {}
@@ -91,15 +94,23 @@ class UnitReader:
         def kernel_of(layer: Any) -> NDArray[Any]:
             # `kernel` may be computed anew at each access (LoRA, quantisation), so it is cached by layer.
             if id(layer) not in kernels:
-                kernels[id(layer)] = _to_numpy(layer.kernel)
+                kernels[id(layer)] = _fetch(layer.kernel)
             return kernels[id(layer)]
 
         return [_read_layer(hidden, kernel_of, fetch) for hidden in self._hidden]
 
 
-def weight_layers(model: Any, prefix: str = "") -> list[tuple[str, Any, Graph | None]]:
-    """List `(path, layer, graph)` of all layers of a model in order, those of nested models with their own graph."""
-    graph = Graph.of(model, nested=bool(prefix))
+def _selected(hidden: list[_HiddenLayer], layers: list[str]) -> list[_HiddenLayer]:
+    paths = [h.path for h in hidden]
+    names = [path.rpartition("/")[2] for path in paths]
+    wanted = [check_choice("layers", name, dict.fromkeys([*paths, *names])) for name in layers]
+    return [h for h, name in zip(hidden, names, strict=True) if h.path in wanted or name in wanted]
+
+
+def weight_layers(model: Any, prefix: str = "", graph: Graph | None = None) -> list[tuple[str, Any, Graph | None]]:
+    """List `(path, layer, graph)` of the layers of a model that have units, in order, nested ones included."""
+    if graph is None or not graph.covers(model):
+        graph = Graph.of(model, open_end=bool(prefix))
     found: list[tuple[str, Any, Graph | None]] = []
     for layer in model._flatten_layers(include_self=False, recursive=False):
         if layer is getattr(model, "_functional", None):
@@ -108,30 +119,44 @@ def weight_layers(model: Any, prefix: str = "") -> list[tuple[str, Any, Graph | 
         if has_units(layer):
             found.append((path, layer, graph))
         else:
-            found.extend(weight_layers(layer, f"{path}/"))
+            found.extend(weight_layers(layer, f"{path}/", graph))
     return found
 
 
 def _describe(path: str, layer: Any, graph: Graph | None) -> _HiddenLayer:
     consumers = find_consumers(graph, layer)
-    activation, function = layer_activation(layer)
-    if function is None:
-        activation, function = consumers.activation, consumers.function
-    if function is None and consumers.complete:
-        activation = "linear"
-    return _HiddenLayer(path, layer, consumers, activation, function)
+    own = layer_activation(layer)
+    ways = [[own, *map(layer_activation, route)] for route in consumers.routes] or [[own]]
+    ways = [[step for step in way if step[1] is not None] for way in ways]
+    # Two layers with an activation of the same name do the same.
+    kinds = {tuple(name or function for name, function in way) for way in ways}
+    return _HiddenLayer(path, layer, consumers, ways[0] if len(kinds) == 1 else None)
+
+
+def _activation(hidden: _HiddenLayer) -> str | None:
+    if not hidden.functions:
+        return "linear" if hidden.functions == [] and hidden.consumers.complete else None
+    return hidden.functions[0][0] if len(hidden.functions) == 1 else None
+
+
+def _cancels_bias(hidden: _HiddenLayer) -> bool:
+    """Return whether batch statistics are taken off right behind the layer, on every way."""
+    return layer_activation(hidden.layer)[1] is None and all(
+        route and isinstance(route[0], keras.layers.BatchNormalization) and route[0].trainable
+        for route in hidden.consumers.routes or [()]
+    )
 
 
 def _read_layer(hidden: _HiddenLayer, kernel_of: Any, fetch: Any) -> LayerUnits:
     layer, consumers = hidden.layer, hidden.consumers
     kernel = incoming_matrix(layer, kernel_of(layer))
     units = unit_count(layer)
-    bias = fetch(layer.bias) if layer.use_bias else np.zeros(units, kernel.dtype)
+    nothing = np.zeros((0, units), kernel.dtype)
+    bias = fetch(layer.bias) if layer.use_bias and not _cancels_bias(hidden) else np.zeros(units, kernel.dtype)
     scales = [
         _per_unit(fetch(variable)[:, None], features, units)
         for norm, features in consumers.scales
-        for variable in (getattr(norm, "gamma", None), getattr(norm, "beta", None))
-        if variable is not None
+        for variable in _scale_variables(norm)
     ]
     outgoing = None
     if consumers.complete:
@@ -139,19 +164,28 @@ def _read_layer(hidden: _HiddenLayer, kernel_of: Any, fetch: Any) -> LayerUnits:
             _per_unit(outgoing_rows(reader, kernel_of(reader)), features, units)
             for reader, features in consumers.readers
         ]
-        outgoing = np.concatenate(rows) if rows else np.zeros((0, units), kernel.dtype)
-    rest_value, rest_slope = _response_at_rest(hidden, bias.astype(np.float64), kernel)
+        outgoing = np.concatenate([nothing, *rows])
+    rest_value, rest_slope = _response_at_rest(hidden, kernel, bias, fetch)
     return LayerUnits(
         layer=hidden.path,
         kernel=kernel,
         bias=bias,
-        scales=np.concatenate(scales) if scales else np.zeros((0, units), kernel.dtype),
+        scales=np.concatenate([nothing, *scales]),
         outgoing=outgoing,
-        activation=hidden.activation,
+        activation=_activation(hidden),
+        mirrored=consumers.complete and consumers.mirrored,
         rest_value=rest_value,
         rest_slope=rest_slope,
         noise=consumers.noise,
+        frozen=not layer.trainable_variables,
     )
+
+
+def _scale_variables(norm: Any) -> list[Any]:
+    names = ["gamma", "beta"]
+    if isinstance(norm, keras.layers.BatchNormalization) and not norm.trainable:
+        names += ["moving_mean", "moving_variance"]  # what a frozen one works with
+    return [variable for name in names if (variable := getattr(norm, name, None)) is not None]
 
 
 def _per_unit(rows: NDArray[Any], features: NDArray[np.intp], units: int) -> NDArray[Any]:
@@ -162,30 +196,49 @@ def _per_unit(rows: NDArray[Any], features: NDArray[np.intp], units: int) -> NDA
 
 
 def _response_at_rest(
-    hidden: _HiddenLayer, bias: NDArray[np.float64], kernel: NDArray[Any]
+    hidden: _HiddenLayer, kernel: NDArray[Any], bias: NDArray[Any], fetch: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return value and slope of the activation for a unit whose inputs say nothing, where they matter: w = 0."""
-    value = np.full(len(bias), np.nan)
-    slope = np.full(len(bias), np.nan)
-    silent = ~kernel.any(axis=0) & np.isfinite(bias)
-    if not silent.any() or hidden.consumers.scales:
+    """Return value and slope of the activation for units whose inputs say nothing, where that matters: w = 0."""
+    value, slope = np.full((2, len(bias)), np.nan)
+    rest = _rest_input(hidden, bias, fetch)
+    silent = ~kernel.any(axis=0) & np.isfinite(rest)
+    activation = _activation(hidden)
+    first = layer_activation(hidden.layer)[1] or (hidden.functions[0][1] if hidden.functions else None)
+    if not silent.any() or (first is None and activation != "linear"):
         return value, slope
-    if hidden.function is None:
-        return np.where(silent, bias, np.nan), np.where(silent, 1.0, np.nan)
-    step = 1e-3
-    try:
-        left, middle, right = (
-            np.asarray(keras.ops.convert_to_numpy(hidden.function(bias[silent] + shift)), dtype=np.float64)
-            for shift in (-step, 0.0, step)
-        )
-    except Exception:  # a user's activation may need more than one vector; then nothing is claimed about rest
-        return value, slope
-    value[silent] = middle
-    # At a kink the frameworks take the flat side: relu'(0) = 0.
-    slope[silent] = np.minimum(np.abs(right - middle), np.abs(middle - left)) / step
+    at_rest = rest[silent], np.ones(int(silent.sum()))
+    if first is not None:
+        at_rest = value_and_slope(first, rest[silent])
+    slope[silent] = at_rest[1]
+    if hidden.functions is not None and len(hidden.functions) <= 1 and not hidden.consumers.scales:
+        value[silent] = at_rest[0]  # else more follows before the weights that read it
     return value, slope
 
 
-def _to_numpy(variable: Any) -> NDArray[Any]:
-    array = np.asarray(keras.ops.convert_to_numpy(variable))
+def _rest_input(hidden: _HiddenLayer, bias: NDArray[Any], fetch: Any) -> NDArray[np.float64]:
+    """Return what reaches the first activation of units without weights, `(units,)`; NaN if not known."""
+    units = len(bias)
+    if layer_activation(hidden.layer)[1] is not None:
+        return bias.astype(np.float64)
+    ways = [_leading_norms(route) for route in hidden.consumers.routes]
+    if not any(ways):
+        return bias.astype(np.float64)
+    if not ways[0] or any(way != ways[0][:1] for way in ways) or not _cancels_bias(hidden):
+        return np.full(units, np.nan)
+    norm = ways[0][0]
+    # A constant has no deviation from its batch mean, so only the shift is left.
+    if norm.beta is None:
+        return np.zeros(units)
+    features = next(features for scale, features in hidden.consumers.scales if scale is norm)
+    shifts = _per_unit(fetch(norm.beta)[:, None], features, units).astype(np.float64)
+    return np.where((shifts == shifts[0]).all(axis=0), shifts[0], np.nan)
+
+
+def _leading_norms(route: tuple[Any, ...]) -> tuple[Any, ...]:
+    count = next((n for n, step in enumerate(route) if layer_activation(step)[1] is not None), len(route))
+    return route[:count]
+
+
+def _fetch(variable: Any) -> NDArray[Any]:
+    array = to_numpy(variable)
     return array if array.dtype in (np.dtype(np.float32), np.dtype(np.float64)) else array.astype(np.float32)

@@ -1,0 +1,311 @@
+"""Weights of the units as arrays: the right ones, each fetched once, under any dtype policy and kind of model."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_initkit.inspection.verdicts import judge
+from keras_initkit.units import reading
+from keras_initkit.units.arrays import to_numpy
+from keras_initkit.units.functions import value_and_slope
+from keras_initkit.units.reading import UnitReader
+
+L = keras.layers
+
+
+def sequential(*layers, shape=(3,)):
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+def read_one(*layers, shape=(3,)):
+    return UnitReader(sequential(*layers, shape=shape)).read()[0]
+
+
+def test_a_dense_layer_is_read_with_its_bias_and_outgoing_weights():
+    hidden, output = L.Dense(4, "relu", bias_initializer="normal", name="hidden"), L.Dense(2)
+    units = read_one(hidden, output)
+    assert units.layer == "hidden"
+    assert units.activation == "relu"
+    assert not units.noise
+    assert not units.frozen
+    np.testing.assert_array_equal(units.kernel, to_numpy(hidden.kernel))
+    np.testing.assert_array_equal(units.bias, to_numpy(hidden.bias))
+    np.testing.assert_array_equal(units.outgoing, to_numpy(output.kernel).T)
+    assert units.scales.shape == (0, 4)
+
+
+def test_outgoing_weights_through_flatten_are_those_of_every_position_of_the_channel():
+    output = L.Dense(2)
+    units = read_one(L.Conv2D(4, 2, use_bias=False), L.Flatten(), output, shape=(3, 3, 1))
+    rows = to_numpy(output.kernel).reshape(4, 4, 2)  # positions, channels, outputs
+    assert units.outgoing.shape == (8, 4)
+    for channel in range(4):
+        np.testing.assert_array_equal(units.outgoing[:, channel], rows[:, channel].ravel())
+    np.testing.assert_array_equal(units.bias, 0)
+
+
+def test_scales_are_those_of_the_units_and_moving_statistics_count_only_where_they_are_used():
+    norm = L.BatchNormalization()
+    model = sequential(L.Dense(4, "tanh"), norm, L.Dense(2))
+    norm.gamma.assign([1.0, 2, 3, 4])
+    norm.moving_mean.assign([5.0, 6, 7, 8])
+    [units] = UnitReader(model).read()
+    np.testing.assert_array_equal(units.scales, [[1, 2, 3, 4], [0, 0, 0, 0]])
+    norm.trainable = False
+    [units] = UnitReader(model).read()
+    np.testing.assert_array_equal(units.scales, [[1, 2, 3, 4], [0, 0, 0, 0], [5, 6, 7, 8], [1, 1, 1, 1]])
+    assert read_one(L.Dense(4), L.LayerNormalization(center=False), L.Dense(2)).scales.shape == (1, 4)
+
+
+def test_batch_normalization_right_behind_the_layer_cancels_its_bias():
+    def bias(*between, activation=None):
+        hidden = L.Dense(4, activation, bias_initializer="ones")
+        return read_one(hidden, *between, L.Dense(2)).bias.tolist()
+
+    frozen = L.BatchNormalization()
+    frozen.trainable = False
+    assert bias(L.BatchNormalization()) == [0] * 4
+    assert bias(L.Dropout(0.1), L.BatchNormalization(), L.ReLU()) == [0] * 4
+    assert bias(frozen) == [1] * 4
+    assert bias(L.ReLU(), L.BatchNormalization()) == [1] * 4
+    assert bias(L.BatchNormalization(), activation="relu") == [1] * 4
+    assert bias(L.LayerNormalization()) == [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("layers", "name"),
+    [
+        ([L.Dense(4)], "linear"),
+        ([L.Dense(4, "tanh")], "tanh"),
+        ([L.Dense(4), L.Activation("gelu")], "gelu"),
+        ([L.Dense(4), L.Dropout(0.1), L.ReLU()], "relu"),
+        ([L.Dense(4), L.ReLU(negative_slope=0.1)], "leaky_relu"),
+        ([L.Dense(4), L.LeakyReLU()], "leaky_relu"),
+        ([L.Dense(4), L.ELU()], "elu"),
+        ([L.Dense(4), L.ReLU(max_value=6)], None),
+        ([L.Dense(4), L.ReLU(threshold=1.0)], None),
+        ([L.Dense(4), L.Softmax()], None),
+        ([L.Dense(4, lambda x: x * 2)], None),
+        ([L.Dense(4, "tanh"), L.ReLU()], None),
+        ([L.Dense(4, "tanh"), L.Activation("linear")], "tanh"),
+    ],
+)
+def test_the_activation_is_the_only_one_on_the_way_to_the_readers(layers, name):
+    assert read_one(*layers, L.Dense(2)).activation == name
+
+
+def test_an_activation_on_one_of_two_ways_is_not_that_of_the_units():
+    inputs = keras.Input((3,))
+    x = L.Dense(4, name="hidden", kernel_initializer="zeros")(inputs)
+    model = keras.Model(inputs, [L.Dense(2)(L.ReLU()(x)), L.Dense(2)(x)])
+    [units] = UnitReader(model).read()
+    assert units.activation is None
+    assert np.isnan(units.rest_slope).all()  # flat on one way, not on the other
+    model = keras.Model(inputs, [L.Dense(2)(L.ReLU()(x)), L.Dense(2)(L.Activation("relu")(x))])
+    assert UnitReader(model).read()[0].activation == "relu"
+
+
+# Value and smaller one-sided slope at a point, from the formulas.
+AT_REST = {
+    "linear": lambda b: (b, 1),
+    "relu": lambda b: (max(b, 0), float(b > 0)),
+    "tanh": lambda b: (np.tanh(b), 1 - np.tanh(b) ** 2),
+    "sigmoid": lambda b: (1 / (1 + np.exp(-b)), np.exp(-b) / (1 + np.exp(-b)) ** 2),
+    "leaky_relu": lambda b: (max(b, 0.2 * b), 1 if b > 0 else 0.2),
+    "softplus": lambda b: (np.log1p(np.exp(b)), 1 / (1 + np.exp(-b))),
+    "elu": lambda b: (b if b > 0 else np.expm1(b), 1 if b > 0 else np.exp(b)),
+    "relu6": lambda b: (min(max(b, 0), 6), float(0 < b < 6)),
+}
+
+
+@pytest.mark.parametrize("activation", AT_REST)
+def test_the_response_at_rest_of_units_without_incoming_weights(activation):
+    biases = np.array([-0.7, 0.0, 0.7, 6.0, 0.7])
+    kernel = np.zeros((3, 5))
+    kernel[1, 4] = 0.1
+    hidden = L.Dense(5, activation)
+    model = sequential(hidden, L.Dense(2))
+    hidden.set_weights([kernel, biases])
+    [units] = UnitReader(model).read()
+    expected = np.array([AT_REST[activation](b) for b in biases[:4]])
+    # The slope is a difference over 1e-3, wrong by half the second derivative (at most 1/2 here) times that.
+    np.testing.assert_allclose(units.rest_value[:4], expected[:, 0], atol=1e-6)
+    np.testing.assert_allclose(units.rest_slope[:4], expected[:, 1], atol=5e-4)
+    assert ((units.rest_slope[:4] == 0) == (expected[:, 1] == 0)).all()
+    assert np.isnan(units.rest_value[4])
+    assert np.isnan(units.rest_slope[4])
+
+
+@pytest.mark.parametrize("units", [1, 4])
+@pytest.mark.parametrize(
+    "activation",
+    [
+        "softmax",
+        "glu",
+        keras.layers.Softmax(),
+        lambda x: x / keras.ops.norm(x),
+        lambda x: keras.ops.reshape(x, (-1, 4)),
+    ],
+    ids=["softmax", "glu", "softmax layer", "norm", "fixed shape"],
+)
+def test_nothing_is_claimed_about_activations_that_mix_units(activation, units):
+    value, slope = value_and_slope(keras.activations.get(activation), np.zeros(units))
+    assert np.isnan([value, slope]).all()
+
+
+def beta(value):
+    return L.BatchNormalization(beta_initializer=keras.initializers.Constant(value))
+
+
+Z = {"kernel_initializer": "zeros"}
+UNTRAINED = {
+    "relu": [L.Dense(4, "relu", **Z)],
+    "relu layer": [L.Dense(4, **Z), L.ReLU()],
+    "relu with negative bias": [L.Dense(4, "relu", bias_initializer=keras.initializers.Constant(-0.1), **Z)],
+    "relu before normalisation": [L.Dense(4, "relu", **Z), L.BatchNormalization()],
+    "relu behind normalisation": [L.Dense(4, **Z), L.BatchNormalization(), L.ReLU()],
+    "relu before tanh": [L.Dense(4, "relu", **Z), L.Activation("tanh")],
+    "relu under normalisation with negative shift": [L.Dense(4, **Z), beta(-0.1), L.ReLU()],
+}
+TRAINED = {
+    "tanh": [L.Dense(4, "tanh", **Z)],
+    "relu with positive bias": [L.Dense(4, "relu", bias_initializer=keras.initializers.Constant(0.1), **Z)],
+    "leaky relu": [L.Dense(4, **Z), L.LeakyReLU()],
+    "relu under normalisation with positive shift": [L.Dense(4, **Z), beta(0.1), L.ReLU()],
+    "tanh behind normalisation": [L.Dense(4, **Z), L.BatchNormalization(), L.Activation("tanh")],
+    "softmax": [L.Dense(4, "softmax", **Z)],
+    "softmax layer": [L.Dense(4, **Z), L.Softmax()],
+}
+
+
+@pytest.mark.parametrize("name", [*UNTRAINED, *TRAINED])
+def test_units_are_called_dead_exactly_where_training_does_not_move_them(name):
+    keras.utils.set_random_seed(0)
+    model = sequential(*(UNTRAINED.get(name) or TRAINED[name]), L.Dense(1, bias_initializer="ones"))
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    [units] = UnitReader(model).read()
+    x = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
+    for _ in range(2):
+        model.train_on_batch(x, x[:, :1] ** 2)
+    assert judge(units).dead == (4 if name in UNTRAINED else 0)
+    assert to_numpy(model.layers[0].kernel).any() == (name in TRAINED)
+
+
+def nested_model():
+    block = sequential(L.Dense(3, name="one"), L.Dense(4, name="two"), shape=(3,))
+    block.name = "block"
+    return sequential(L.Dense(3, name="one"), block, L.Dense(2, name="out"))
+
+
+def test_paths_of_nested_layers_have_the_names_of_the_models_around_them():
+    reader = UnitReader(nested_model())
+    assert reader.paths == ["one", "block/one", "block/two"]
+    assert all(units.outgoing is not None for units in reader.read())
+
+
+@pytest.mark.parametrize(
+    ("layers", "paths"),
+    [
+        (["block/two"], ["block/two"]),
+        (["two"], ["block/two"]),
+        (["one"], ["one", "block/one"]),
+        (["two", "block/one"], ["block/one", "block/two"]),
+        ([], []),
+    ],
+)
+def test_layers_are_chosen_by_path_or_by_name(layers, paths):
+    assert UnitReader(nested_model(), layers).paths == paths
+
+
+@pytest.mark.parametrize("layer", ["block/tow", "out", None])
+def test_an_unknown_layer_is_an_error_that_lists_the_known_ones(layer):
+    with pytest.raises(
+        ValueError, match="Expected `layers` to be one of 'one', 'block/one', 'block/two', 'two'"
+    ) as error:
+        UnitReader(nested_model(), [layer])
+    assert ("Did you mean 'block/two'?" in str(error.value)) == (layer == "block/tow")
+
+
+def test_the_output_layer_and_layers_without_units_are_not_read():
+    assert UnitReader(sequential(L.Dense(2))).paths == []
+    assert UnitReader(sequential(L.LSTM(3), L.Dense(2), shape=(4, 3))).paths == []
+
+
+class Subclassed(keras.Model):
+    def __init__(self, activation="relu"):
+        super().__init__()
+        self.hidden = L.Dense(4, activation, name="hidden", kernel_initializer="zeros")
+        self.out = L.Dense(2, name="out", kernel_initializer="zeros")
+
+    def call(self, inputs):
+        return self.out(self.hidden(inputs))
+
+
+def test_subclassed_models_are_read_without_outgoing_weights():
+    model = Subclassed()
+    assert UnitReader(model).paths == []  # not built yet
+    model(np.zeros((1, 3), "float32"))
+    hidden, out = UnitReader(model).read()
+    assert hidden.outgoing is None
+    assert not hidden.mirrored
+    assert judge(hidden).verdict == "dead"
+    assert judge(out).verdict == "transient"
+
+
+def test_every_array_is_fetched_once_per_reading(monkeypatch):
+    fetched = []
+
+    def counting(variable):
+        fetched.append(variable.path)
+        return to_numpy(variable)
+
+    monkeypatch.setattr(reading, "to_numpy", counting)
+    inputs = keras.Input((3,))
+    shared = L.Dense(3, "tanh", name="shared")
+    x = L.Dense(3, "relu", name="first")(inputs)
+    x = L.BatchNormalization(name="norm")(shared(shared(x)))
+    model = keras.Model(inputs, [L.Dense(4, name="third")(x), L.Dense(2, name="out")(L.Dense(4, name="fourth")(x))])
+    reader = UnitReader(model)
+    assert fetched == []
+    reader.read()
+    assert len(fetched) == len(set(fetched))
+    wanted = {"first/kernel", "first/bias", "shared/kernel", "shared/bias", "norm/gamma", "norm/beta"}
+    assert set(fetched) >= wanted
+    assert set(fetched) <= {v.path for v in model.trainable_variables}
+    once = list(fetched)
+    reader.read()
+    assert fetched == once * 2
+
+
+def test_arrays_are_copies_that_training_does_not_change():
+    hidden = L.Dense(4, "relu")
+    model = sequential(hidden, L.Dense(2))
+    [units] = UnitReader(model).read()
+    kept = units.kernel.copy()
+    hidden.kernel.assign_add(hidden.kernel)
+    np.testing.assert_array_equal(units.kernel, kept)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"])
+def test_every_dtype_policy_gives_arrays_that_numpy_computes_with(policy):
+    units = read_one(L.Dense(4, dtype=policy), L.BatchNormalization(dtype=policy), L.ReLU(), L.Dense(2, dtype=policy))
+    expected = np.float64 if policy == "float64" else np.float32
+    assert {part.dtype for part in (units.kernel, units.bias, units.scales, units.outgoing)} == {np.dtype(expected)}
+    assert judge(units).verdict == "healthy"
+
+
+def test_frozen_layers_are_marked():
+    hidden = L.Dense(4)
+    model = sequential(hidden, L.Dense(2))
+    hidden.trainable = False
+    assert UnitReader(model).read()[0].frozen
+
+
+def test_the_weights_are_those_the_layer_computes_with_under_low_rank_adaptation():
+    hidden = L.Dense(4, "relu")
+    model = sequential(hidden, L.Dense(2))
+    hidden.enable_lora(2)
+    hidden.lora_kernel_b.assign(np.ones((2, 4)))
+    [units] = UnitReader(model).read()
+    np.testing.assert_array_equal(units.kernel, keras.ops.convert_to_numpy(hidden.kernel))
+    assert not units.frozen
