@@ -15,7 +15,7 @@ from keras_initkit.tracking.closing import forget, status_of, watch
 from keras_initkit.tracking.environment import environment
 from keras_initkit.tracking.errors import TrackingError, first_line
 from keras_initkit.tracking.keys import clean_key
-from keras_initkit.tracking.store import connect, find_experiment, store_uri, unusable
+from keras_initkit.tracking.store import check_agrees, connect, find_experiment, unusable
 from keras_initkit.tracking.text import json_text, param_text
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Recorder:
         active = mlflow.active_run() if join_active else None
         try:
             if active is not None:
-                _check_agrees(client, active, experiment, tracking_uri)
+                check_agrees(client, active, experiment, tracking_uri)
                 recorder = cls(client, client.get_run(active.info.run_id), owner=False, on_error=on_error)
                 recorder.tags(texts)
                 return recorder
@@ -215,23 +215,6 @@ class Recorder:
         if self._on_error == "raise":
             raise TrackingError(f"{message} Record into a run of its own.")
         warnings.warn(f"{message} They are left as they were; record into a run of its own.", stacklevel=4)
-
-
-def _check_agrees(client: "MlflowClient", active: "Run", experiment: str | None, tracking_uri: str | None) -> None:
-    if tracking_uri is not None and tracking_uri != store_uri():
-        raise TrackingError(
-            f"Expected the active run to be in the store {tracking_uri!r}. Received: active run "
-            f"{active.info.run_id} in {store_uri()!r}. End it with `mlflow.end_run()`, or leave `tracking_uri` out "
-            "to join it."
-        )
-    if experiment is not None:
-        name = client.get_experiment(active.info.experiment_id).name
-        if name != experiment:
-            raise TrackingError(
-                f"Expected the active run to be in the experiment {experiment!r}. Received: active run "
-                f"{active.info.run_id} in {name!r}. End it with `mlflow.end_run()`, or leave `experiment` out to "
-                "join it."
-            )
 
 
 def _points(curves: Mapping[str, Mapping[int, Any]]) -> "Iterator[Metric]":

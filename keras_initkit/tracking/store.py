@@ -12,7 +12,7 @@ from keras_initkit.tracking.errors import TrackingError, first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, Run
 
 _PATIENCE = 20.0  # seconds: MLflow itself waits so long for another writer of the same SQLite file
 
@@ -96,6 +96,24 @@ def find_experiment(client: "MlflowClient", name: str | None) -> str:
             f"Restore it with `mlflow experiments restore -x {experiment.experiment_id}`, or choose another name."
         )
     return str(experiment.experiment_id)
+
+
+def check_agrees(client: "MlflowClient", active: "Run", experiment: str | None, tracking_uri: str | None) -> None:
+    """Raise `TrackingError` if the active run is in another experiment or store than the one asked for."""
+    if tracking_uri is not None and tracking_uri != store_uri():
+        raise TrackingError(
+            f"Expected the active run to be in the store {tracking_uri!r}. Received: active run "
+            f"{active.info.run_id} in {store_uri()!r}. End it with `mlflow.end_run()`, or leave `tracking_uri` out "
+            "to join it."
+        )
+    if experiment is not None:
+        name = client.get_experiment(active.info.experiment_id).name
+        if name != experiment:
+            raise TrackingError(
+                f"Expected the active run to be in the experiment {experiment!r}. Received: active run "
+                f"{active.info.run_id} in {name!r}. End it with `mlflow.end_run()`, or leave `experiment` out to "
+                "join it."
+            )
 
 
 def _check_server(uri: str) -> None:
