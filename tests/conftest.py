@@ -10,6 +10,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
 
 
+pytest_plugins = ["tests.mlflow_fixtures"]
+
+
 @pytest.fixture(autouse=True)
 def _scratch_folder(tmp_path, monkeypatch):
     """Run every test in its own folder, so that MLflow's default store is never that of the checkout."""

@@ -1,6 +1,5 @@
 import hashlib
 import json
-import shutil
 
 import keras
 import mlflow
@@ -21,28 +20,6 @@ X = RNG.normal(size=(48, 6)).astype("float32")
 Y = (X[:, 0] > 0).astype("int32")
 XV = RNG.normal(size=(16, 6)).astype("float32")
 YV = (XV[:, 0] > 0).astype("int32")
-
-
-@pytest.fixture(scope="session")
-def migrated_store(tmp_path_factory):
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path.parent)
-        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def sqlite_store(migrated_store, tmp_path, monkeypatch):
-    path = tmp_path / "mlflow.db"
-    shutil.copy(migrated_store, path)
-    monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-    yield f"sqlite:///{path}"
-    while mlflow.active_run() is not None:
-        mlflow.end_run("KILLED")
 
 
 def build(cls=keras.Sequential, *, hidden="relu", **compile_options):

@@ -1,66 +1,16 @@
-"""A migrated MLflow database, copied per test; one server and one browser for all tests of the UI."""
+"""A study written through the recorder, served to all tests of the UI."""
 
 import shutil
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import mlflow
 import pytest
 
 from keras_initkit.tracking.cards import View
 from keras_initkit.tracking.recorder import Recorder
 from keras_initkit.tracking.server import serve
 from keras_initkit.tracking.views import comparison_view, write_view
-
-if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
-
-
-@pytest.fixture(scope="session")
-def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One SQLite file with all tables: creating them takes seconds, copying the file none."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path.parent)
-        mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def sqlite_store(migrated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store of its own, which MLflow uses by default; artifacts go below `tmp_path` too."""
-    path = tmp_path / "mlflow.db"
-    shutil.copy(migrated_store, path)
-    monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-    return f"sqlite:///{path}"
-
-
-@pytest.fixture(autouse=True)
-def no_active_run() -> Iterator[None]:
-    """End runs that a failed test left active, so that they do not disturb the next one."""
-    yield
-    while mlflow.active_run() is not None:
-        mlflow.end_run("KILLED")
-
-
-@pytest.fixture(scope="session")
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-SWITCHES = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-    "--window-size=1600,1900",
-)
 
 
 @dataclass(frozen=True)
@@ -126,22 +76,3 @@ def study_server(
         with serve(store, port=free_port) as url:
             patch.undo()
             yield StudyServer(url, store, experiment_id, view, run_ids)
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Chrome"]:
-    """Headless Chromium with an empty profile."""
-    if not Path("/usr/bin/chromium").exists():
-        pytest.skip("Chromium is not installed: /usr/bin/chromium is missing")
-    from selenium.webdriver import Chrome, ChromeOptions
-    from selenium.webdriver.chrome.service import Service
-
-    options = ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for switch in SWITCHES:
-        options.add_argument(switch)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
-    driver = Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    driver.set_page_load_timeout(60)
-    yield driver
-    driver.quit()

@@ -2,26 +2,14 @@
 
 import json
 import re
-import time
 import urllib.parse
 
 import pytest
 
 from keras_initkit.tracking.views import view_url
+from tests.mlflow_fixtures import page_text
 
 pytestmark = pytest.mark.browser
-
-
-def page_text(browser, url, wanted, seconds=60.0):
-    """Open `url` and return its text once all `wanted` words are there, or whatever is there in the end."""
-    browser.get("about:blank")  # links differ only behind the #, which alone would not load the page anew
-    browser.get(url)
-    deadline = time.monotonic() + seconds
-    while True:
-        text = " ".join(browser.execute_script("return document.body.innerText").split())
-        if all(word in text for word in wanted) or time.monotonic() > deadline:
-            return text
-        time.sleep(0.25)
 
 
 def test_the_link_of_the_view_shows_our_charts_grouped_by_initializer(study_server, browser, tmp_path):

@@ -1,0 +1,151 @@
+"""A study in MLflow: replicas, summary, view, resuming, failures."""
+
+import json
+
+import mlflow
+import pytest
+
+import keras_initkit as ik
+from keras_initkit.tracking.errors import TrackingError
+from tests.study.problem import build_model, digits
+
+X, Y = digits()
+pytestmark = pytest.mark.usefixtures("sqlite_store")
+
+
+def study(build=build_model, **changes):
+    arguments = {"initializers": ["zeros", "he_normal"], "seeds": 2, "epochs": 2, "experiment": "e", "verbose": 0}
+    return ik.compare(build, X, Y, validation_data=(X, Y), **(arguments | changes))
+
+
+def runs(kind="replica"):
+    return mlflow.search_runs(experiment_names=["e"], filter_string=f"tags.`initkit.kind` = '{kind}'")
+
+
+def artifact(run_id, name):
+    return mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")
+
+
+def test_every_replica_is_a_run_with_epoch_0_symmetry_and_convergence():
+    results = study()
+    found = runs().set_index("run_id")
+    assert len(found) == 4
+    assert set(found["status"]) == {"FINISHED"}
+    assert set(results.replicas["run_id"]) == set(found.index)
+    for record in results.records:
+        run = found.loc[record.run_id]
+        assert run["tags.mlflow.runName"] == f"{record.initializer} · seed {record.seed}"
+        assert run["params.init/name"] == record.initializer
+        assert run["params.seed"] == str(record.seed)
+        assert run["params.optimizer/lr"] == "0.1"
+        assert run["metrics.convergence/final_loss"] == pytest.approx(record.metrics["final"])
+        assert run["metrics.convergence/epochs_to_target_capped"] == record.metrics["epochs_to_target_capped"]
+        history = mlflow.MlflowClient().get_metric_history(record.run_id, "train/loss")
+        assert [(m.step, m.value) for m in history] == list(enumerate(record.curves["loss"]))
+        locked = mlflow.MlflowClient().get_metric_history(record.run_id, "symmetry/hidden_2/locked")
+        assert [m.value for m in locked] == [8.0 if record.initializer == "zeros" else 0.0] * 3
+        layers = json.loads(artifact(record.run_id, "initializers.json"))
+        assert [layer["weights"][0]["shape"] for layer in layers] == [[64, 8], [8, 8], [8, 3]]
+    assert found.groupby("params.init/name")["tags.mlflow.runColor"].nunique().tolist() == [1, 1]
+
+
+def test_the_summary_run_has_table_figures_and_a_view():
+    results = study()
+    (summary,) = runs("summary").to_dict("records")
+    assert summary["status"] == "FINISHED"
+    assert summary["params.target"] == str(results.target)
+    assert artifact(summary["run_id"], "summary.txt").strip() == results.summary()
+    assert artifact(summary["run_id"], "table.csv").startswith("rank,initializer")
+    figures = mlflow.MlflowClient().list_artifacts(summary["run_id"], "figures")
+    assert {f.path.split("/")[1] for f in figures} >= {"curves_loss.png", "ranking.png", "symmetry.png", "heatmaps.png"}
+    experiment = mlflow.get_experiment_by_name("e")
+    view = results.url.split("viewStateShareKey=")[1].split("&")[0]
+    assert f"mlflow.sharedViewState.{view}" in experiment.tags
+    assert results.url.startswith(f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs?")
+
+
+def test_a_study_that_stopped_goes_on_where_it_was():
+    built = []
+
+    def build(kernel_initializer):
+        built.append(kernel_initializer)
+        return build_model(kernel_initializer)
+
+    first = study(build)
+    assert len(built) == 5  # one to look at, four to train
+    again = study(build, seeds=3, initializers=["he_normal", "zeros"])
+    assert len(built) == 5 + 3  # one to look at, one new seed each
+    assert len(runs()) == 6
+    kept = {(r.initializer, r.seed): r for r in again.records}
+    for record in first.records:
+        assert kept[record.initializer, record.seed].curves == record.curves
+        assert kept[record.initializer, record.seed].run_id == record.run_id
+    study(build, resume=False)
+    assert len(runs()) == 10
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 3}, {"batch_size": 16}, {"x": X[:100]}])
+def test_nothing_is_reused_for_another_problem(changes):
+    study(seeds=1)
+    x = changes.pop("x", X)
+    ik.compare(
+        build_model, x, Y[: len(x)], validation_data=(X, Y), initializers=["zeros", "he_normal"], seeds=1,
+        experiment="e", verbose=0, **({"epochs": 2} | changes),
+    )  # fmt: skip
+    assert len(runs()) == 4
+
+
+def test_a_failed_replica_is_a_failed_run_with_its_error_and_the_study_fails_if_it_is_not_caught():
+    def build(kernel_initializer):
+        if len(runs()) == 1:
+            raise RuntimeError("disk full")
+        return build_model(kernel_initializer)
+
+    study(build, catch=(RuntimeError,))
+    assert sorted(runs()["status"]) == ["FAILED", "FINISHED", "FINISHED", "FINISHED"]
+    assert runs().query("status == 'FAILED'")["tags.initkit.error"].item() == "RuntimeError: disk full"
+    assert runs("summary")["status"].tolist() == ["FINISHED"]
+
+
+def test_an_error_that_is_not_caught_and_an_interrupt_close_the_summary():
+    def interrupted(kernel_initializer):
+        if len(runs()) == 1:
+            raise KeyboardInterrupt
+        return build_model(kernel_initializer)
+
+    with pytest.raises(KeyboardInterrupt):
+        study(interrupted)
+    assert runs("summary")["status"].tolist() == ["KILLED"]
+    assert runs()["status"].tolist() == ["FINISHED"]
+
+    def broken(kernel_initializer):
+        if len(runs()) == 2:
+            raise RuntimeError("disk full")
+        return build_model(kernel_initializer)
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        study(broken)
+    assert sorted(runs("summary")["status"]) == ["FAILED", "KILLED"]
+    assert sorted(runs()["status"]) == ["FAILED", "FINISHED", "FINISHED"]
+
+
+def test_a_store_that_cannot_be_written_is_refused_before_training(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
+    trained = []
+
+    class Trained(ik.SymmetryMonitor):
+        def on_train_begin(self, logs=None):
+            trained.append(1)
+
+    with pytest.raises(TrackingError, match="Expected a database that can be written"):
+        study(callbacks=[Trained()])
+    assert not trained
+
+
+def test_an_active_run_of_the_user_is_left_alone():
+    with mlflow.start_run() as outer:
+        study(seeds=1)
+    run = mlflow.get_run(outer.info.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {}
