@@ -48,7 +48,9 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
 def check_integer(name: str, value: Any, minimum: int) -> int:
     """Return `value` as an int of at least `minimum`; booleans and fractions are refused."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < minimum:
-        raise ValueError(f"Expected `{name}` to be an integer of at least {minimum}. Received: {name}={describe(value)}.")
+        raise ValueError(
+            f"Expected `{name}` to be an integer of at least {minimum}. Received: {name}={describe(value)}."
+        )
     return int(value)
 
 
@@ -63,7 +65,7 @@ def check_number(name: str, value: Any, *, minimum: float = -math.inf, exclusive
 
 def check_finite(name: str, array: np.ndarray, advice: str) -> None:
     """Raise if a floating array has a NaN or an infinity, saying how many and where the first one is."""
-    if not np.issubdtype(array.dtype, np.inexact):
+    if array.dtype.kind not in "fc" and not is_custom_float(array.dtype):
         return
     bad = ~np.isfinite(array)
     if bad.any():
@@ -72,3 +74,8 @@ def check_finite(name: str, array: np.ndarray, advice: str) -> None:
             f"Expected `{name}` to hold finite numbers. Received: {int(bad.sum())} NaN or infinite values in an "
             f"{describe(array)}, the first at index {first}. {advice}"
         )
+
+
+def is_custom_float(dtype: np.dtype) -> bool:
+    """Return whether this is a float type that NumPy knows only by extension, such as bfloat16."""
+    return dtype.kind == "V" and dtype.type is not np.void

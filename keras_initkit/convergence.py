@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_initkit._checks import check_choice, check_integer, describe
+from keras_initkit._checks import check_choice, check_integer, check_number, describe
 
 # A loss a hundred times above where it started does not come back within a budget worth waiting for.
 _DIVERGED_FACTOR = 100.0
 _PLATEAU_SHARE = 0.05
 _SLOPE_POINTS = 4
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def parse_target(target: "float | str | Target") -> Target:
         if math.isfinite(target):
             return Target("loss", "min", float(target))
     elif isinstance(target, str):
-        match = re.fullmatch(r"\s*([A-Za-z_][\w./ -]*?)\s*(<=|>=)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*", target)
-        if match:
+        match = re.fullmatch(rf"\s*([A-Za-z_][\w./ -]*?)\s*(<=|>=)\s*({_NUMBER})\s*", target)
+        if match and math.isfinite(float(match[3])):
             return Target(match[1], "min" if match[2] == "<=" else "max", float(match[3]))
     raise ValueError(
         "Expected `target` to be a number (the loss to reach) or a text such as 'val_accuracy >= 0.95'. "
@@ -74,17 +75,18 @@ def convergence_metrics(
     With L(e) the curve, θ the target and B the budget (signs turned round for `direction="max"`):
 
     * `diverged`: 1 if some L(e) is NaN or infinite, or, for a falling curve with L(0) > 0, exceeds 100 L(0); else 0.
-    * `reached_target`: 1 if L(e) ≤ θ for some e ≤ B and the curve did not diverge; else 0.
-    * `epochs_to_target`: T = min{e : L(e) ≤ θ}; absent if the target was not reached.
+    * `reached_target`: 1 if L(e) ≤ θ for some e ≤ B before the curve diverged, if it did; else 0.
+    * `epochs_to_target`: T = min{e : L(e) ≤ θ}; absent if the target was not reached. What happens later does not
+      change it, so a smaller budget gives the same T or none.
     * `epochs_to_target_capped`: min(T, B), with B if it was not reached. Its mean over seeds is the restricted mean
       time to the target, an honest number also if some runs never get there.
     * `aulc`: area under the learning curve, (1/B) ∫ L(e)/L(0) de by the trapezoidal rule, for falling curves with
       L(0) > 0: 1 means nothing was learned, 0 that all was learned at once. After divergence L/L(0) counts as 100.
-    * `initial_slope`: slope of the least-squares line through log L(0), …, log L(3), per epoch, for positive falling
-      curves: negative when learning starts at once.
+    * `initial_slope`: slope of the least-squares line through log L(0), …, log L(3) (fewer if the curve is shorter),
+      per epoch, for positive falling curves: negative when learning starts at once.
     * `plateau_epochs`: min{e : L(0) - L(e) ≥ 0.05 (L(0) - min L)}, the epochs until learning starts; B if the curve
       never improves.
-    * `best`, `final`: the best and the last finite value.
+    * `best`, `final`: the best and the last finite value. For a curve that diverged they are no sign of success.
 
     Keys whose number cannot be had from the curve are absent, so no value is ever NaN or infinite.
 
@@ -104,7 +106,7 @@ def convergence_metrics(
         A dict of finite floats.
 
     Raises:
-        ValueError: for an empty curve, or one with more than `budget` epochs.
+        ValueError: for an empty curve, one with more than `budget` epochs, or a target that is not a finite number.
 
     Reference:
         - [Mattson et al., 2020, MLPerf training benchmark](https://arxiv.org/abs/1910.01500) (time to target)
@@ -118,6 +120,14 @@ def convergence_metrics(
             f"Expected `curve` to hold the value before training and at most {budget} epochs (the budget). "
             f"Received: curve={describe(values)}."
         )
+    if target is not None:
+        check_number("target", target)
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the largest float
+        metrics = _describe_curve(values, budget, target, direction)
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _describe_curve(values: NDArray[np.float64], budget: int, target: float | None, direction: str) -> dict[str, float]:
     falling = values if direction == "min" else -values
     failed = _divergence_epoch(falling, positive=direction == "min")
     metrics = {"diverged": float(failed is not None)}
@@ -142,8 +152,8 @@ def _divergence_epoch(values: NDArray[np.float64], *, positive: bool) -> int | N
 
 
 def _time_to_target(values: NDArray[np.float64], target: float, budget: int, failed: int | None) -> dict[str, float]:
-    reached = np.flatnonzero(values <= target)
-    if failed is not None or not len(reached):
+    reached = np.flatnonzero(values[:failed] <= target)
+    if not len(reached):
         return {"reached_target": 0.0, "epochs_to_target_capped": float(budget)}
     first = float(reached[0])
     return {"reached_target": 1.0, "epochs_to_target": first, "epochs_to_target_capped": first}

@@ -1,7 +1,20 @@
 """What an activation cannot see of the weights into a unit."""
 
 # f(-z) = -f(z): a unit (w, b) with outgoing weights v computes the same as (-w, -b) with -v.
-ODD = frozenset({"arctan", "erf", "hard_tanh", "linear", "sin", "soft_shrink", "softsign", "tanh", "tanh_shrink"})
+ODD = frozenset(
+    {
+        "arctan",
+        "erf",
+        "hard_shrink",
+        "hard_tanh",
+        "linear",
+        "sin",
+        "soft_shrink",
+        "softsign",
+        "tanh",
+        "tanh_shrink",
+    }
+)
 
 # f(tz) = t f(z) for every t > 0: a unit (w, b) with v computes the same as (tw, tb) with v/t.
 POSITIVELY_HOMOGENEOUS = frozenset({"leaky_relu", "linear", "relu"})

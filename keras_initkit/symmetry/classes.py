@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_initkit._checks import check_finite, check_number
+from keras_initkit._checks import check_number, is_custom_float
 from keras_initkit.symmetry.vectors import as_rows
 
 
@@ -46,19 +46,25 @@ def equivalence_classes(
     """
     check_number("tolerance", tolerance, minimum=0.0)
     rows = as_rows(vectors, axis)
-    check_finite("vectors", rows, "Units with such values cannot be compared.")
-    if rows.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        rows = rows.astype(np.float32)
     if scale:
         rows = _unit_max(rows)
     if sign:
         rows = _canonical_sign(rows)
     labels = _exact_labels(rows)
-    return _merge_near(rows, labels, tolerance) if tolerance > 0 else labels
+    return _merge_near(rows, labels, tolerance, sign) if tolerance > 0 else labels
 
 
-def rounding_tolerance(dtype: np.dtype, factor: float = 8.0) -> float:
-    """Return the relative tolerance under which two weights of this dtype differ by rounding only: `factor` · eps."""
+def rounding_tolerance(dtype: np.dtype, factor: float = 4.0) -> float:
+    """Return the relative tolerance under which two weights of this dtype differ by rounding only: `factor` · eps.
+
+    Storing w and tw and dividing each by its largest entry are six roundings by eps/2 at most, so 3 eps would do.
+    bfloat16 and other extension types are understood; integers have the tolerance of float64.
+    """
+    if dtype.kind not in "fV":
+        dtype = np.dtype(np.float64)
+    if is_custom_float(dtype):
+        one = np.ones((), dtype)
+        return factor * (float(np.nextafter(one, one + one)) - 1.0)
     return factor * float(np.finfo(dtype).eps)
 
 
@@ -69,8 +75,8 @@ def _unit_max(rows: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _canonical_sign(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     # The side of a fixed generic hyperplane; unlike the sign of one entry it does not flip between near-equal vectors.
-    side = rows.astype(np.float64) @ _direction(rows.shape[1])
-    undecided = side == 0
+    side = _unit_max(rows).astype(np.float64) @ _direction(rows.shape[1])
+    undecided = (side == 0) & rows.any(axis=1)
     if undecided.any():
         first = np.argmax(rows[undecided] != 0, axis=1)
         side[undecided] = rows[undecided, first]
@@ -87,26 +93,33 @@ def _exact_labels(rows: NDArray[np.floating]) -> NDArray[np.intp]:
     return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in normalised], dtype=np.intp)
 
 
-def _merge_near(rows: NDArray[np.floating], labels: NDArray[np.intp], tolerance: float) -> NDArray[np.intp]:
+def _merge_near(rows: NDArray[np.floating], labels: NDArray[np.intp], tolerance: float, sign: bool) -> NDArray[np.intp]:
     _, first = np.unique(labels, return_index=True)
     kept = rows[first].astype(np.float64)
     size = np.abs(kept).max(axis=1, initial=0.0)
     direction = _direction(kept.shape[1])
-    # Near vectors have near projections, so only a short window of the sorted projections has to be verified.
+    # Near vectors have near projections, so only a window of the sorted projections has to be looked at.
     projection = kept @ direction
     order = np.argsort(projection, kind="stable")
     projection, size, kept = projection[order], size[order], kept[order]
     reach = tolerance * size.max(initial=0.0) * np.abs(direction).sum()
     ends = np.searchsorted(projection, projection + reach, side="right")
+    columns = np.ascontiguousarray(np.abs(kept).T)
+    largest = _largest_entries(kept)
     group = np.arange(len(kept))
     for i, end in enumerate(ends):
-        others = np.arange(i + 1, end)
-        others = others[group[others] != group[i]]
+        others = i + 1 + np.flatnonzero(group[i + 1 : end] != group[i])
+        # Where the window is wide, the entries in which unit i stands out rule out most others at little cost.
+        for entry in largest[i]:
+            off = np.abs(columns[entry, others] - columns[entry, i])
+            others = others[off <= tolerance * np.maximum(size[others], size[i])]
         if not others.size:
             continue
         bound = tolerance * np.maximum(size[others], size[i])
-        near = others[np.abs(kept[others] - kept[i]).max(axis=1) <= bound]
-        for j in near:
+        apart = np.abs(kept[others] - kept[i]).max(axis=1)
+        if sign:  # near the hyperplane of `_canonical_sign`, rounding decides which of a and -a stands for both
+            apart = np.minimum(apart, np.abs(kept[others] + kept[i]).max(axis=1))
+        for j in others[apart <= bound]:
             if group[j] != group[i]:
                 group[group == group[j]] = group[i]
     merged = np.empty_like(group)
@@ -115,3 +128,10 @@ def _merge_near(rows: NDArray[np.floating], labels: NDArray[np.intp], tolerance:
     rank = np.empty(len(first_seen), dtype=np.intp)
     rank[np.argsort(first_seen)] = np.arange(len(first_seen))
     return rank[inverse]
+
+
+def _largest_entries(rows: NDArray[np.floating], count: int = 4) -> NDArray[np.intp]:
+    """Return the places of the few largest entries of each row, as an array of shape `(units, at most count)`."""
+    if rows.shape[1] <= count:
+        return np.tile(np.arange(rows.shape[1]), (len(rows), 1))
+    return np.argpartition(np.abs(rows), -count, axis=1)[:, -count:]

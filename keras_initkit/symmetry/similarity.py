@@ -6,16 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from keras_initkit._checks import check_finite
 from keras_initkit.symmetry.activations import is_odd, is_positively_homogeneous
 from keras_initkit.symmetry.classes import equivalence_classes, rounding_tolerance
-from keras_initkit.symmetry.null import mean_square_z
+from keras_initkit.symmetry.null import expected_mean_square, mean_square_z
 from keras_initkit.symmetry.vectors import as_rows
 
 _TILE = 512  # two tiles of 512 x 512 float32 fit a second-level cache
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Similarity:
     """Statistics of the cosines between all n(n - 1)/2 pairs of n units with d inputs.
 
@@ -33,8 +32,9 @@ class Similarity:
         participation: participation ratio n²/Σcᵢⱼ², the number of directions in use, in [1, n].
         distinct: number of units that are not equal to an earlier one, up to what the activation cannot see.
         zero_units: number of units whose weights are all zero.
-        null_z: standard deviations by which the mean squared cosine exceeds that of random units; NaN if n < 2 or
-            d < 2.
+        null_z: how far the mean squared cosine exceeds that of random units, as a standard normal score (see
+            `keras_initkit.symmetry.null.mean_square_z`); pairs of a zero and a non-zero unit count as chance. NaN if
+            n < 2 or d < 2.
 
     With fewer than two units there are no pairs: `mean`, `rms`, `mean_abs` and `max_abs` are then NaN.
     """
@@ -56,8 +56,8 @@ def unit_similarity(vectors: ArrayLike, *, axis: int = -1, activation: str | Non
     """Measure how alike the units of a layer are, from the weights into them.
 
     The cosine of units i and j is cᵢⱼ = ⟨wᵢ, wⱼ⟩/(|wᵢ||wⱼ|), where wᵢ is the vector of weights into unit i. All pairs
-    are measured: products in float32 (float64 for float64 weights), sums in float64; extra memory is one tile of
-    512 x 512 cosines besides the normalised copy of the weights.
+    are measured: products in float32 (float64 for float64 weights), sums over more than one row of a tile in float64;
+    extra memory is one tile of 512 x 512 cosines besides the normalised copy of the weights.
 
     Example:
 
@@ -84,17 +84,15 @@ def unit_similarity(vectors: ArrayLike, *, axis: int = -1, activation: str | Non
     units, inputs = rows.shape
     if units == 0:
         raise ValueError("Expected `vectors` to hold at least one unit. Received: vectors with no units on `axis`.")
-    check_finite("vectors", rows, "The weights have diverged, or were never set.")
-    work = rows if rows.dtype == np.float64 else rows.astype(np.float32, copy=False)
-    unit_rows, zero = normalise_rows(work)
+    unit_rows, zero = normalise_rows(rows)
     sums = _pair_sums(unit_rows)
     scale = is_positively_homogeneous(activation)
     labels = equivalence_classes(
-        work,
+        rows,
         axis=0,
         sign=is_odd(activation),
         scale=scale,
-        tolerance=rounding_tolerance(work.dtype) if scale else 0.0,
+        tolerance=rounding_tolerance(np.asarray(vectors).dtype) if scale else 0.0,
     )
     return _similarity(unit_rows, zero, sums, inputs, int(labels.max()) + 1)
 
@@ -137,16 +135,16 @@ def _pair_sums(unit_rows: NDArray[np.floating]) -> _PairSums:
         rows = slice(top, min(top + _TILE, units))
         for left in range(top, units, _TILE):
             columns = slice(left, min(left + _TILE, units))
-            tile = np.abs(unit_rows[rows] @ unit_rows[columns].T)
+            tile = unit_rows[rows] @ unit_rows[columns].T
+            np.abs(tile, out=tile)
             weight = 1.0
             if left == top:
                 np.fill_diagonal(tile, 0.0)
                 weight = 0.5  # the diagonal tile holds every pair twice
-            absolute += weight * float(tile.sum(dtype=np.float64))
+            absolute += weight * float(tile.sum(axis=1).sum(dtype=np.float64))
+            square += weight * float(np.vecdot(tile, tile).sum(dtype=np.float64))
             np.maximum(nearest[rows], tile.max(axis=1, initial=0.0), out=nearest[rows])
             np.maximum(nearest[columns], tile.max(axis=0, initial=0.0), out=nearest[columns])
-            flat = tile.ravel()
-            square += weight * float(np.dot(flat, flat))
     return _PairSums(absolute, square, np.minimum(nearest, 1.0))
 
 
@@ -168,6 +166,8 @@ def _similarity(
     if zeros >= 2:
         nearest = np.where(zero, 1.0, nearest)
     mean_square = min((sums.square + zero_pairs) / pairs, 1.0)
+    # A zero unit must not make a layer look more random than the others do: its pairs with them count as chance.
+    mixed = zeros * (units - zeros) / pairs * expected_mean_square(inputs) if 0 < zeros < units else 0.0
     return Similarity(
         units=units,
         inputs=inputs,
@@ -179,5 +179,5 @@ def _similarity(
         participation=units**2 / (units + 2 * pairs * mean_square),
         distinct=distinct,
         zero_units=zeros,
-        null_z=mean_square_z(mean_square, units, inputs),
+        null_z=mean_square_z(mean_square + mixed, units, inputs),
     )
