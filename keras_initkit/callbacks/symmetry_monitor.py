@@ -67,8 +67,8 @@ class SymmetryMonitor(keras.callbacks.Callback):
         verdicts: dict from layer path to its latest verdict.
 
     Raises:
-        ValueError: for an unknown layer, statistic or value of `on_locked`, or a model without hidden layers of the
-            known types.
+        ValueError: for an unknown layer, statistic or value of `on_locked`, a model that is not built, or one without
+            hidden layers of the known types.
         InitializationError: with `on_locked="raise"`, when a layer is locked or dead.
 
     Reference:
@@ -109,12 +109,17 @@ class SymmetryMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Measure epoch 0. A new `fit` starts a new record."""
         self._forget()
-        self._reader = UnitReader(self.model, self.layers)
-        if not self._reader.paths:
+        if not self.model.built:
+            raise ValueError(
+                f"Expected a built model. Received: model={self.model.name!r}, which has no weights yet. Give it an "
+                "`Input`, or call it on one batch before `fit`."
+            )
+        if not UnitReader(self.model).paths:
             raise ValueError(
                 f"Expected a model with hidden Dense or convolution layers. Received: model={self.model.name!r} with "
-                "none. Remove SymmetryMonitor, or give `layers=` if a layer of it was taken for an output."
+                "none. Remove SymmetryMonitor: output layers and layers of other types are not watched."
             )
+        self._reader = UnitReader(self.model, self.layers)
         self._measure(0, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -213,4 +218,7 @@ def _names(argument: str, names: Sequence[str]) -> list[str]:
         raise ValueError(
             f"Expected `{argument}` to be a list of names. Received: {argument}={names!r}. Use [{names!r}]."
         )
-    return list(names)
+    chosen = list(names)
+    if not chosen:
+        raise ValueError(f"Expected `{argument}` to have at least one name. Received: {argument}=[].")
+    return chosen

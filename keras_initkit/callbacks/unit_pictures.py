@@ -22,7 +22,9 @@ class UnitPictures:
         for old in list(self._kernels)[1:]:
             del self._kernels[old]
         self._kernels[epoch] = {
-            state.units.layer: state.units.kernel[:, :_MOST_UNITS] for state in states if state.similarity is not None
+            state.units.layer: state.units.kernel[:, :_MOST_UNITS].copy()
+            for state in states
+            if state.similarity is not None
         }
 
     @property

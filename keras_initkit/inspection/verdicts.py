@@ -1,5 +1,6 @@
 """From the weights of a layer's units to numbers and a verdict: which units are the same, locked or dead."""
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,10 @@ from keras_initkit.units.reading import LayerUnits
 # Units count as nearly the same if a random layer of that shape has so close a pair once in this many times.
 _FALSE_ALARM = 1e-4
 _NEARLY_EQUAL = 1e-2
+
+# The null distribution of a shape is asked for at every measurement, and takes longer than the measurement itself.
+_is_informative = functools.cache(is_informative)
+_max_abs_quantile = functools.cache(max_abs_quantile)
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def _verdict(units: LayerUnits, same_in: NDArray[np.bool_], locked: NDArray[np.b
         return "dead"
     if same_in.any():
         return "redundant" if units.frozen else "transient"
-    if not is_informative(count, inputs):
+    if not _is_informative(count, inputs):
         return "uninformative"
     return "plateau" if not units.frozen and _nearly_equal(units) else "healthy"
 
@@ -153,7 +158,7 @@ def _dead(units: LayerUnits) -> NDArray[np.bool_]:
 
 def _nearly_equal(units: LayerUnits) -> bool:
     inputs, count = units.kernel.shape
-    closest_by_chance = math.sqrt(2 * (1 - max_abs_quantile(count, inputs, _FALSE_ALARM)))
+    closest_by_chance = math.sqrt(2 * (1 - _max_abs_quantile(count, inputs, _FALSE_ALARM)))
     tolerance = min(_NEARLY_EQUAL, closest_by_chance)
     joint = _incoming(units) if units.outgoing is None else _balanced(_incoming(units), units.outgoing)
     return bool(np.isfinite(joint).all() and _shared(_classes(joint, units, tolerance)).any())

@@ -1,11 +1,15 @@
 """One number for a model with many layers: the statistic of the layer that is worst off."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 from keras_initkit._checks import check_choice
 from keras_initkit.symmetry.null import expected_absolute, expected_mean_square, expected_participation, is_informative
+
+# The null distribution of a shape is asked for at every measurement, and takes longer than the measurement itself.
+_is_informative = functools.cache(is_informative)
 
 STATISTICS = ("mean", "rms", "mean_abs", "max_abs", "participation", "distinct", "locked", "dead")
 
@@ -38,7 +42,7 @@ def worst_value(rows: list[dict[str, Any]], statistic: str) -> float:
     """
     check_choice("statistic", statistic, STATISTICS)
     finite = [row for row in rows if math.isfinite(row[statistic])]
-    informative = [row for row in finite if is_informative(row["units"], row["inputs"])]
+    informative = [row for row in finite if _is_informative(row["units"], row["inputs"])]
     candidates = finite if statistic in ("distinct", "locked", "dead") else informative or finite
     if not candidates:
         return math.nan

@@ -1,0 +1,483 @@
+"""Verdicts at epoch 0, confirmed by training: a small net in NumPy, written for this test, counts who stays equal."""
+
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from keras_initkit.inspection.verdicts import judge
+from keras_initkit.inspection.wording import locked_message
+from keras_initkit.units.arrays import to_numpy
+from keras_initkit.units.reading import LayerUnits, UnitReader
+
+L = keras.layers
+WIDTH = 16
+SIZES = (2, WIDTH, WIDTH, 3)
+
+
+# ------------------------------------------------------------------------------------- a net of its own, in NumPy
+
+
+def rings():
+    """400 points on three rings, the class is the ring."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, 400)
+    angle = rng.uniform(0, 2 * np.pi, 400)
+    x = (1 + label)[:, None] * np.column_stack([np.cos(angle), np.sin(angle)]) + 0.1 * rng.standard_normal((400, 2))
+    return x, np.eye(3)[label]
+
+
+def train(weights, activation, *, steps, dropout=0.0):
+    """Adam with rate 0.01, batches of 64, softmax cross entropy, all in float64. Returns the weights after training."""
+    x, y = rings()
+    rng = np.random.default_rng(1)
+    weights = [np.array(w, dtype=np.float64) for w in weights]
+    mean, square = ([np.zeros_like(w) for w in weights] for _ in range(2))
+    for step in range(1, steps + 1):
+        batch = rng.choice(400, 64, replace=False)
+        inputs, masks = [x[batch]], []
+        for layer in range(2):
+            z = inputs[-1] @ weights[2 * layer] + weights[2 * layer + 1]
+            h = np.tanh(z) if activation == "tanh" else np.maximum(z, 0)
+            slope = 1 - h**2 if activation == "tanh" else (z > 0).astype(float)
+            mask = (rng.random(h.shape) >= dropout) / (1 - dropout)
+            inputs.append(h * mask)
+            masks.append(slope * mask)
+        logits = inputs[-1] @ weights[4] + weights[5]
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        delta = (p / p.sum(axis=1, keepdims=True) - y[batch]) / 64
+        gradients = [None] * 6
+        for layer in (2, 1, 0):
+            gradients[2 * layer], gradients[2 * layer + 1] = inputs[layer].T @ delta, delta.sum(axis=0)
+            if layer:
+                delta = (delta @ weights[2 * layer].T) * masks[layer - 1]
+        for k, g in enumerate(gradients):
+            mean[k] += 0.1 * (g - mean[k])
+            square[k] += 0.001 * (g**2 - square[k])
+            scale = np.sqrt(square[k] / (1 - 0.999**step)) + 1e-7
+            weights[k] -= 0.01 * (mean[k] / (1 - 0.9**step)) / scale
+    return weights
+
+
+def distinct_joint(weights, layer):
+    """Number of units of hidden layer 0 or 1 that differ incoming or outgoing, by comparing all pairs."""
+    vectors = np.concatenate([weights[2 * layer], weights[2 * layer + 1][None], weights[2 * layer + 2].T]).T
+    seen = []
+    for vector in vectors:
+        if not any(np.abs(vector - other).max() <= 1e-6 * max(np.abs(vectors).max(), 1) for other in seen):
+            seen.append(vector)
+    return len(seen)
+
+
+# --------------------------------------------------------------------------------------- the initialisations in play
+
+
+def glorot():
+    rng = np.random.default_rng(3)
+    weights = []
+    for inputs, outputs in itertools.pairwise(SIZES):
+        weights += [rng.normal(0, np.sqrt(2 / (inputs + outputs)), (inputs, outputs)), np.zeros(outputs)]
+    return weights
+
+
+def with_kernels(values, bias=0.0):
+    """Glorot with some kernels replaced by a constant."""
+    weights = glorot()
+    for layer, value in values.items():
+        weights[2 * layer] = np.full_like(weights[2 * layer], value)
+    rng = np.random.default_rng(4)
+    return [w if w.ndim == 2 else w + bias * rng.standard_normal(w.shape) for w in weights]
+
+
+def tiled():
+    weights = glorot()
+    weights[0] = np.repeat(weights[0][:, :1], WIDTH, axis=1)
+    weights[2] = np.repeat(weights[2][:1], WIDTH, axis=0)
+    return weights
+
+
+def one_pair():
+    weights = glorot()
+    weights[2][:, 5] = weights[2][:, 9]
+    weights[4][5] = weights[4][9]
+    return weights
+
+
+def mirror_pair():
+    weights = one_pair()
+    weights[2][:, 5] *= -1
+    weights[4][5] *= -1
+    return weights
+
+
+def widened(share):
+    """Every unit of the second layer twice, its outgoing weights shared out."""
+    weights = glorot()
+    weights[2] = np.tile(weights[2][:, :8], 2)
+    weights[4] = np.concatenate([weights[4][:8] * share, weights[4][:8] * (1 - share)])
+    return weights
+
+
+def positive():
+    rng = np.random.default_rng(5)
+    return [rng.random(w.shape) if w.ndim == 2 else w for w in glorot()]
+
+
+EVERY = {0: 0.5, 1: 0.5, 2: 0.5}
+ZERO = dict.fromkeys(range(3), 0.0)
+FULL = (WIDTH, WIDTH)
+# name: weights, verdicts of both layers (tanh, relu if other), joint units at the start and after training
+TRUTH = {
+    "glorot": (glorot(), ("uninformative", "healthy"), None, FULL, FULL),
+    "all constant": (with_kernels(EVERY), ("locked", "locked"), None, (1, 1), (1, 1)),
+    "all zeros": (with_kernels(ZERO), ("dead", "dead"), None, (1, 1), (1, 1)),
+    "first constant": (with_kernels({0: 0.5}), ("transient", "healthy"), None, FULL, FULL),
+    "first zeros": (with_kernels({0: 0.0}), ("transient", "healthy"), ("dead", "healthy"), FULL, FULL),
+    "second constant": (with_kernels({1: 0.5}), ("uninformative", "transient"), None, FULL, FULL),
+    "output constant": (with_kernels({2: 0.5}), ("uninformative", "healthy"), None, FULL, FULL),
+    "output zeros": (with_kernels({2: 0.0}), ("uninformative", "healthy"), None, FULL, FULL),
+    "second and output constant": (
+        with_kernels({1: 0.5, 2: 0.5}), ("uninformative", "locked"), None, (WIDTH, 1), (WIDTH, 1),
+    ),
+    "first and second constant": (
+        with_kernels({0: 0.5, 1: 0.5}), ("locked", "transient"), None, (1, WIDTH), (1, WIDTH),
+    ),
+    "second and output zeros": (
+        with_kernels({1: 0.0, 2: 0.0}), ("uninformative", "dead"), None, (WIDTH, 1), (WIDTH, 1),
+    ),
+    "tiled": (tiled(), ("locked", "healthy"), None, (1, WIDTH), (1, WIDTH)),
+    # Sixteen biases on a line: two of them are always close.
+    "constant, random biases": (with_kernels(EVERY, bias=0.1), ("uninformative", "plateau"), None, FULL, FULL),
+    "positive": (positive(), ("uninformative", "healthy"), None, FULL, FULL),
+    "one pair": (one_pair(), ("uninformative", "locked"), None, (WIDTH, 15), (WIDTH, 15)),
+    "widened in halves": (widened(0.5), ("uninformative", "locked"), None, (WIDTH, 8), (WIDTH, 8)),
+    "widened unequally": (widened(1 / 3), ("uninformative", "transient"), None, FULL, FULL),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def models():
+    """One model per activation; every initialisation is put into it."""
+
+    def build(activation, dropout):
+        noise = [L.Dropout(dropout)] if dropout else []
+        hidden = [step for _ in range(2) for step in (L.Dense(WIDTH, activation), *noise)]
+        return keras.Sequential([keras.Input((2,)), *hidden, L.Dense(3)])
+
+    return {(a, d): build(a, d) for a in ("tanh", "relu") for d in (0.0, 0.3)}
+
+
+def states(model, weights):
+    for variable, value in zip(model.trainable_variables, weights, strict=True):
+        variable.assign(value)
+    return [judge(units) for units in UnitReader(model).read()]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("name", TRUTH)
+def test_the_verdict_before_training_is_what_training_does(models, name, activation):
+    weights, verdicts, relu_verdicts, start, end = TRUTH[name]
+    before = states(models[activation, 0.0], weights)
+    assert tuple(state.verdict for state in before) == ((activation == "relu" and relu_verdicts) or verdicts)
+    assert tuple(distinct_joint(weights, layer) for layer in range(2)) == start
+    trained = train(weights, activation, steps=300)
+    dead = {layer for layer in range(2) if before[layer].verdict == "dead"}
+    assert tuple(distinct_joint(trained, layer) for layer in range(2)) == end
+    for layer, state in enumerate(before):
+        same = {1: WIDTH, 8: WIDTH, 15: 2, WIDTH: 0}[start[layer]]
+        assert state.locked == same
+        assert state.dead == (WIDTH if layer in dead else 0)
+        if layer in dead:
+            np.testing.assert_array_equal(trained[2 * layer], weights[2 * layer])
+    # What is locked is locked at the end as well, what separates is distinct.
+    after = states(models[activation, 0.0], trained)
+    assert [state.locked for state in after] == [state.locked for state in before]
+
+
+def test_a_transient_layer_separates_in_the_first_step():
+    for values in ({0: 0.5}, {1: 0.5}):
+        [layer] = values
+        start, after = with_kernels(values), train(with_kernels(values), "tanh", steps=1)
+        assert np.ptp(start[2 * layer], axis=1).max() == 0
+        assert len(np.unique(after[2 * layer], axis=1).T) >= 8  # Adam's first step is the sign of the gradient
+
+
+def test_dropout_releases_what_is_locked_without_it(models):
+    weights = with_kernels(EVERY)
+    assert [state.verdict for state in states(models["tanh", 0.3], weights)] == ["transient"] * 2
+    trained = train(weights, "tanh", steps=300, dropout=0.3)
+    assert [distinct_joint(trained, layer) for layer in range(2)] == [WIDTH] * 2
+    assert [state.locked for state in states(models["tanh", 0.3], trained)] == [0, 0]
+    # Zeros stay dead: a mask multiplies what is zero.
+    assert [state.verdict for state in states(models["relu", 0.3], with_kernels(ZERO))] == ["dead"] * 2
+    assert not train(with_kernels(ZERO), "relu", steps=20, dropout=0.3)[0].any()
+
+
+def test_a_mirror_pair_is_locked_under_odd_activations_only(models):
+    weights = mirror_pair()
+    assert [state.locked for state in states(models["tanh", 0.0], weights)] == [0, 2]
+    assert [state.locked for state in states(models["relu", 0.0], weights)] == [0, 0]
+    trained = train(weights, "tanh", steps=300)
+    np.testing.assert_allclose(trained[2][:, 5], -trained[2][:, 9], rtol=1e-9)
+    np.testing.assert_allclose(trained[4][5], -trained[4][9], rtol=1e-9)
+
+
+def test_a_mirror_pair_under_maximum_pooling_is_not_locked():
+    rng = np.random.default_rng(0)
+    kernel, rows = rng.standard_normal((3, 1, 4)), rng.standard_normal((4 * 4, 2))
+    kernel[..., 1] = -kernel[..., 0]
+    rows[1::4] = -rows[0::4]
+    for pooling, locked in ((L.AveragePooling1D(2), 2), (L.MaxPooling1D(2), 0)):
+        conv, dense = L.Conv1D(4, 3, padding="same", activation="tanh", use_bias=False), L.Dense(2, use_bias=False)
+        model = keras.Sequential([keras.Input((8, 1)), conv, pooling, L.Flatten(), dense])
+        [state] = states(model, [kernel, rows])
+        assert state.locked == locked
+
+
+@pytest.mark.parametrize(
+    ("layers", "verdict"),
+    [
+        ([L.Dense(4, "tanh"), L.BatchNormalization()], "locked"),
+        ([L.Dense(4), L.BatchNormalization(), L.Activation("tanh")], "locked"),
+        ([L.Dense(4, "tanh"), L.LayerNormalization()], "locked"),
+        ([L.Dense(4, "tanh"), L.BatchNormalization(beta_initializer="normal")], "uninformative"),
+        ([L.Dense(4, "tanh", bias_initializer="normal")], "uninformative"),
+        ([L.Dense(4, bias_initializer="normal"), L.BatchNormalization(), L.Activation("tanh")], "locked"),
+        ([L.Dense(4, "tanh"), L.GaussianNoise(0.1)], "transient"),
+        ([L.Dense(4, "tanh"), L.Dropout(0.0)], "locked"),
+    ],
+)
+def test_constants_with_something_behind_them_by_training(layers, verdict):
+    keras.utils.set_random_seed(0)
+    hidden, output = layers[0], L.Dense(1, kernel_initializer="ones")
+    hidden.kernel_initializer = keras.initializers.Constant(0.3)
+    model = keras.Sequential([keras.Input((2,)), *layers, output])
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    [before] = states(model, [v.value for v in model.trainable_variables])
+    x = np.random.default_rng(0).standard_normal((16, 2)).astype("float32")
+    for _ in range(5):
+        model.train_on_batch(x, x[:, :1] ** 2)
+    kernel = to_numpy(hidden.kernel)
+    spread = np.abs(kernel - kernel[:, :1]).max()
+    assert before.verdict == verdict
+    assert spread < 1e-5 if verdict == "locked" else spread > 1e-5
+
+
+# -------------------------------------------------------------------------------------------------- negative controls
+
+
+def functional(*layers, shape):
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+def frozen(layer):
+    layer.trainable = False
+    return layer
+
+
+CONTROLS = {
+    "zero output": lambda: functional(
+        L.Dense(8, "relu"), L.Dense(8, "tanh"), L.Dense(4, kernel_initializer="zeros"), shape=(6,)
+    ),
+    "one input": lambda: functional(L.Dense(64, "tanh"), L.Dense(1), shape=(1,)),
+    "two inputs": lambda: functional(L.Dense(64, "relu"), L.Dense(1), shape=(2,)),
+    "narrow convolution": lambda: functional(
+        L.Conv2D(256, 3, activation="relu"), L.GlobalAveragePooling2D(), L.Dense(4), shape=(8, 8, 3)
+    ),
+    "frozen random": lambda: functional(frozen(L.Dense(8, "relu")), L.Dense(4), shape=(6,)),
+    "frozen constant": lambda: functional(
+        frozen(L.Conv2D(4, 3, kernel_initializer="ones")),
+        L.Flatten(),
+        L.Dense(4, kernel_initializer="ones"),
+        shape=(4, 4, 1),
+    ),
+    "frozen zeros": lambda: functional(
+        frozen(L.Dense(8, "relu", kernel_initializer="zeros")), L.Dense(4), shape=(6,)
+    ),
+    "orthogonal": lambda: functional(
+        L.Dense(8, "tanh", kernel_initializer="orthogonal"), L.Dense(4, kernel_initializer="orthogonal"), shape=(8,)
+    ),
+    "identity": lambda: functional(
+        *(L.Dense(8, "relu", kernel_initializer="identity") for _ in range(3)), L.Dense(4), shape=(8,)
+    ),
+    "tiny": lambda: functional(
+        *(L.Dense(8, "tanh", kernel_initializer=keras.initializers.RandomNormal(stddev=1e-6)) for _ in range(2)),
+        L.Dense(4, kernel_initializer=keras.initializers.RandomNormal(stddev=1e-6)),
+        shape=(6,),
+    ),
+    "tiny under normalisation": lambda: functional(
+        L.Dense(8, kernel_initializer=keras.initializers.RandomNormal(stddev=1e-8)), L.BatchNormalization(), L.ReLU(),
+        L.Dense(4), shape=(6,),
+    ),
+    "last scale zero": lambda: functional(
+        L.Dense(8), L.BatchNormalization(gamma_initializer="zeros"), L.ReLU(), L.Dense(4), shape=(6,)
+    ),
+    "one unit": lambda: functional(
+        L.Dense(1, "tanh", kernel_initializer="ones"), L.Dense(4, kernel_initializer="ones"), shape=(6,)
+    ),
+    "low rank adapters": lambda: adapters(),
+}  # fmt: skip
+
+
+def adapters():
+    model = functional(L.Dense(8, "relu"), L.Dense(4), shape=(6,))
+    model.layers[0].enable_lora(2)
+    return model
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_harmless_initialisations_are_neither_locked_nor_dead(name):
+    keras.utils.set_random_seed(1)
+    found = [judge(units) for units in UnitReader(CONTROLS[name]()).read()]
+    assert found
+    for state in found:
+        assert (state.locked, state.dead) == (0, 0)
+        assert state.verdict in ("redundant", "healthy", "uninformative")
+        assert (state.verdict == "redundant") == (name in ("frozen constant", "frozen zeros"))
+
+
+def test_a_regression_without_hidden_layer_has_nothing_to_judge():
+    assert UnitReader(functional(L.Dense(4, kernel_initializer="zeros"), L.Softmax(), shape=(6,))).paths == []
+
+
+# ------------------------------------------------------------------------------------------------ judging plain arrays
+
+
+def layer_units(kernel, outgoing=None, **kwargs):
+    kernel = np.asarray(kernel, dtype=np.float32)
+    units = kernel.shape[1]
+    values = {
+        "layer": "layer",
+        "bias": np.zeros(units, np.float32),
+        "scales": np.zeros((0, units), np.float32),
+        "activation": "gelu",
+        "mirrored": outgoing is not None,
+        "rest_value": np.full(units, np.nan),
+        "rest_slope": np.full(units, np.nan),
+        "noise": False,
+        "frozen": False,
+    }
+    if outgoing is not None:
+        outgoing = np.asarray(outgoing, dtype=np.float32)
+    return LayerUnits(kernel=kernel, outgoing=outgoing, **(values | kwargs))
+
+
+def random_units(inputs, units, seed, outputs=5):
+    rng = np.random.default_rng(seed)
+    return layer_units(rng.standard_normal((inputs, units)), rng.standard_normal((outputs, units)))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "units"), [(1, 4), (2, 32), (3, 8), (3, 64), (8, 8), (27, 256), (64, 64), (500, 10)]
+)
+def test_random_layers_raise_no_alarm(inputs, units):
+    # 100 layers per shape; the stated rate is at most 1e-4 per layer, so one alarm in all 800 has a chance below 8 %,
+    # and the seeds are fixed.
+    verdicts = {judge(random_units(inputs, units, seed)).verdict for seed in range(100)}
+    assert verdicts <= {"healthy", "uninformative"}
+
+
+def test_units_that_are_nearly_equal_are_a_plateau_until_they_are_not():
+    rng = np.random.default_rng(0)
+    noise_in, noise_out = rng.standard_normal((20, 8)), rng.standard_normal((5, 8))
+    for size, verdict in ((1e-9, "locked"), (1e-4, "plateau"), (1e-3, "plateau"), (0.1, "healthy"), (1.0, "healthy")):
+        units = layer_units(1 + size * noise_in, 1 + size * noise_out)
+        assert judge(units).verdict == verdict
+        assert judge(dataclasses.replace(units, frozen=True)).verdict in ("redundant", "healthy")
+    biased = layer_units(np.ones((20, 8)), np.ones((5, 8)), bias=rng.standard_normal(8).astype(np.float32))
+    assert judge(biased).verdict == "healthy"
+
+
+def test_one_block_of_weights_does_not_hide_the_differences_of_another():
+    rng = np.random.default_rng(0)
+    small, large = 1e-9 * rng.standard_normal((20, 8)), np.full((5, 8), 1e3)
+    assert judge(layer_units(small, large)).verdict == "healthy"
+    assert judge(layer_units(np.ones((20, 8)), 1e-9 * rng.standard_normal((5, 8)))).verdict == "transient"
+    assert judge(layer_units(small, large, scales=np.ones((1, 8), np.float32))).verdict == "healthy"
+
+
+def test_without_known_consumers_units_are_locked_once_they_moved_and_stayed_equal():
+    kernel = np.random.default_rng(0).standard_normal((6, 4))
+    kernel[:, 1] = kernel[:, 0]
+    kernel[:, 3] = kernel[:, 2]
+    first = judge(layer_units(kernel))
+    assert (first.verdict, first.locked) == ("transient", 0)
+    assert judge(layer_units(kernel), previous=first).locked == 0  # nothing moved yet
+    moved = kernel + 0.1
+    moved[:, 3] += 0.1
+    second = judge(layer_units(moved), previous=first)
+    assert (second.verdict, second.locked) == ("locked", 2)  # 0 and 1; 2 and 3 have separated
+    joined = moved.copy()
+    joined[:, 3] = joined[:, 2]
+    assert judge(layer_units(joined + 0.1), previous=second).locked == 2  # 2 and 3 met only now
+    broken = judge(layer_units(np.full((6, 4), np.nan)), previous=first)
+    assert judge(layer_units(moved), previous=broken).locked == 0
+    assert judge(layer_units(moved, noise=True), previous=first).locked == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("part", ["kernel", "bias", "scales"])
+def test_weights_that_are_not_finite_are_exploding(part, value):
+    units = dataclasses.replace(random_units(6, 4, 0), scales=np.ones((2, 4), np.float32))
+    array = getattr(units, part).copy()
+    array[..., 1] = value
+    state = judge(dataclasses.replace(units, **{part: array}))
+    assert state.verdict == "exploding"
+    assert state.similarity is None
+    row = state.row(3)
+    assert (row["epoch"], row["units"], row["inputs"]) == (3, 4, 6)
+    assert all(np.isnan(row[key]) for key in ("rms", "distinct", "locked", "dead", "null_z"))
+
+
+def test_outgoing_weights_that_are_not_finite_lock_nothing():
+    state = judge(layer_units(np.ones((6, 4)), np.full((2, 4), np.nan)))
+    assert (state.verdict, state.locked) == ("transient", 0)
+
+
+def test_the_row_holds_what_was_measured():
+    units = random_units(6, 4, 0)
+    state = judge(units)
+    row = state.row(2)
+    assert row["layer"] == "layer"
+    assert row["rms"] == state.similarity.rms
+    assert row["null_z"] == state.similarity.null_z
+    assert (row["distinct"], row["locked"], row["dead"], row["verdict"]) == (4, 0, 0, "healthy")
+
+
+def test_a_unit_is_dead_without_slope_or_without_value_and_readers():
+    kernel, outgoing = np.random.default_rng(0).standard_normal((2, 6, 4))
+    kernel[:, :2] = 0
+    outgoing[:, 1:3] = 0
+
+    def dead(value, slope):
+        at_rest = {"rest_value": np.full(4, value), "rest_slope": np.full(4, slope)}
+        return judge(layer_units(kernel, outgoing, **at_rest)).dead
+
+    assert dead(0.0, 0.0) == 2  # relu: units 0 and 1 have no incoming weights
+    assert dead(0.0, 1.0) == 1  # tanh: unit 1 has no outgoing weights either
+    assert dead(0.5, 0.25) == 0  # sigmoid: its constant output trains the weights behind it
+    assert dead(np.nan, np.nan) == 0
+
+
+def test_a_layer_with_some_dead_and_some_locked_units_is_locked_and_counts_both():
+    kernel, outgoing = np.random.default_rng(0).standard_normal((2, 6, 4))
+    kernel[:, 0] = 0
+    kernel[:, 2], outgoing[:, 2] = kernel[:, 3], outgoing[:, 3]
+    state = judge(layer_units(kernel, outgoing, rest_slope=np.zeros(4)))
+    assert (state.verdict, state.locked, state.dead) == ("locked", 2, 1)
+
+
+def test_the_message_names_the_layers_what_is_wrong_and_what_to_change():
+    locked = judge(layer_units(np.ones((6, 4)), np.ones((2, 4)), layer="block/dense"))
+    dead = judge(layer_units(np.zeros((6, 4)), np.ones((2, 4)), layer="deep", rest_slope=np.zeros(4)))
+    assert locked_message([locked, dead], 0) == (
+        "2 hidden layer(s) cannot learn as they are, measured before training:\n"
+        "  block/dense: 4 of 4 units are locked (1 distinct): they have the same incoming and outgoing weights as "
+        "another unit, get the same gradients, and stay equal. "
+        'Give this layer kernel_initializer="he_normal" (or another random one).\n'
+        "  deep: 4 of 4 units are dead: their weights are zero and no gradient reaches them. "
+        'Give this layer kernel_initializer="he_normal" (or another random one).'
+    )
+    assert "measured after epoch 3:" in locked_message([dead], 3)
