@@ -35,8 +35,8 @@ class Row:
 
     @property
     def alias(self) -> str:
-        """The name in snake case, by Keras' rule."""
-        return snake_case(self.name)
+        """The name in snake case, by Keras' rule; "ZerO" keeps its own, since "zero" is Keras' `Zeros`."""
+        return self.name if self.name == "ZerO" else snake_case(self.name)
 
 
 def snake_case(name: str) -> str:

@@ -2,9 +2,12 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from keras_initkit._checks import check_number, is_custom_float
 from keras_initkit.symmetry.vectors import as_rows
+
+_FEW = 1 << 20  # so many differences fit the cache and are cheaper at once than row by row
 
 
 def equivalence_classes(
@@ -104,11 +107,41 @@ def _merge_near(rows: NDArray[np.floating], labels: NDArray[np.intp], tolerance:
     projection, size, kept = projection[order], size[order], kept[order]
     reach = tolerance * size.max(initial=0.0) * np.abs(direction).sum()
     ends = np.searchsorted(projection, projection + reach, side="right")
-    columns = np.ascontiguousarray(np.abs(kept).T)
-    largest = _largest_entries(kept)
-    group = np.arange(len(kept))
-    for i, end in enumerate(ends):
-        others = i + 1 + np.flatnonzero(group[i + 1 : end] != group[i])
+    window = ends - np.arange(1, len(ends) + 1)
+    find = _components_of_few if window.sum() * kept.shape[1] <= _FEW else _components_of_many
+    group = find(kept, size, ends, tolerance, sign)
+    merged = np.empty_like(group)
+    merged[order] = group
+    _, first_seen, inverse = np.unique(merged[labels], return_index=True, return_inverse=True)
+    rank = np.empty(len(first_seen), dtype=np.intp)
+    rank[np.argsort(first_seen)] = np.arange(len(first_seen))
+    return rank[inverse]
+
+
+def _components_of_few(
+    rows: NDArray[np.float64], size: NDArray[np.float64], ends: NDArray[np.intp], tolerance: float, sign: bool
+) -> NDArray[np.intp]:
+    """Compare every row i with all rows up to `ends[i]` at once."""
+    count = ends - np.arange(1, len(ends) + 1)
+    one = np.repeat(np.arange(len(rows)), count)
+    other = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(count) - count, count)
+    apart = np.abs(rows[one] - rows[other]).max(axis=1, initial=0.0)
+    if sign:
+        apart = np.minimum(apart, np.abs(rows[one] + rows[other]).max(axis=1, initial=0.0))
+    near = apart <= tolerance * np.maximum(size[one], size[other])
+    pairs = sparse.coo_array((near[near], (one[near], other[near])), shape=(len(rows), len(rows)))
+    return sparse.csgraph.connected_components(pairs, directed=False)[1]
+
+
+def _components_of_many(
+    rows: NDArray[np.float64], size: NDArray[np.float64], ends: NDArray[np.intp], tolerance: float, sign: bool
+) -> NDArray[np.intp]:
+    """Compare row by row, leaving out what is in one component already."""
+    columns = np.ascontiguousarray(np.abs(rows).T)
+    largest = _largest_entries(rows)
+    group = np.arange(len(rows))
+    for i in np.flatnonzero(ends > np.arange(1, len(ends) + 1)):
+        others = i + 1 + np.flatnonzero(group[i + 1 : ends[i]] != group[i])
         # Where the window is wide, the entries in which unit i stands out rule out most others at little cost.
         for entry in largest[i]:
             off = np.abs(columns[entry, others] - columns[entry, i])
@@ -116,18 +149,13 @@ def _merge_near(rows: NDArray[np.floating], labels: NDArray[np.intp], tolerance:
         if not others.size:
             continue
         bound = tolerance * np.maximum(size[others], size[i])
-        apart = np.abs(kept[others] - kept[i]).max(axis=1)
+        apart = np.abs(rows[others] - rows[i]).max(axis=1)
         if sign:  # near the hyperplane of `_canonical_sign`, rounding decides which of a and -a stands for both
-            apart = np.minimum(apart, np.abs(kept[others] + kept[i]).max(axis=1))
+            apart = np.minimum(apart, np.abs(rows[others] + rows[i]).max(axis=1))
         for j in others[apart <= bound]:
             if group[j] != group[i]:
                 group[group == group[j]] = group[i]
-    merged = np.empty_like(group)
-    merged[order] = group
-    _, first_seen, inverse = np.unique(merged[labels], return_index=True, return_inverse=True)
-    rank = np.empty(len(first_seen), dtype=np.intp)
-    rank[np.argsort(first_seen)] = np.arange(len(first_seen))
-    return rank[inverse]
+    return group
 
 
 def _largest_entries(rows: NDArray[np.floating], count: int = 4) -> NDArray[np.intp]:

@@ -62,6 +62,11 @@ def test_snake_case(name, alias):
     assert snake_case(name) == alias
 
 
+def test_zero_is_called_by_its_own_name():
+    assert kit.describe("ZerO")["name"] == "ZerO"
+    assert isinstance(kit.get("zero"), keras.initializers.Zeros)
+
+
 def test_get_takes_what_keras_takes():
     for name in ("glorot_uniform", "GlorotUniform", "zeros", "normal", "identity"):
         assert type(kit.get(name)) is type(keras.initializers.get(name))

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.sparse.csgraph import connected_components
 
 from keras_initkit.symmetry import equivalence_classes
+from keras_initkit.symmetry import classes
 from keras_initkit.symmetry.classes import rounding_tolerance
 
 WHOLE = hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 7)), elements=st.integers(-2, 2))
@@ -179,3 +180,14 @@ def test_bad_tolerances(tolerance):
 def test_values_that_are_not_finite():
     with pytest.raises(ValueError, match=r"1 NaN or infinite values .* the first at index \(0, 1\)"):
         equivalence_classes([[1.0, math.nan]])
+
+
+@pytest.mark.parametrize("tolerance", [1e-6, 1e-3, 0.1])
+@pytest.mark.parametrize("sign", [False, True])
+def test_the_search_for_few_and_for_many_pairs_agree(monkeypatch, tolerance, sign):
+    rng = np.random.default_rng(5)
+    base = rng.standard_normal((6, 20))
+    vectors = np.concatenate([base, base * (1 + 1e-4), -base[:, :7], rng.standard_normal((6, 9))], axis=1)
+    few = equivalence_classes(vectors, sign=sign, tolerance=tolerance)
+    monkeypatch.setattr(classes, "_FEW", -1)
+    np.testing.assert_array_equal(equivalence_classes(vectors, sign=sign, tolerance=tolerance), few)
