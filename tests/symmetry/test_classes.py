@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse.csgraph import connected_components
 
-from keras_initkit.symmetry import equivalence_classes
-from keras_initkit.symmetry import classes
+from keras_initkit.symmetry import classes, equivalence_classes
 from keras_initkit.symmetry.classes import rounding_tolerance
 
 WHOLE = hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 7)), elements=st.integers(-2, 2))
