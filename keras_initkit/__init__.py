@@ -1,4 +1,4 @@
-"""keras-initkit: does the initialisation of a Keras network let it learn, and which one learns best?
+"""keras-initkit tells whether the initialisation of a Keras network lets it learn, and which one learns best.
 
 Importing this package costs milliseconds: every public name is loaded on first use. `import keras_initkit.initializers`
 registers all initializers with Keras, which is needed before a saved model that uses one of them is loaded.
