@@ -49,14 +49,18 @@ class StudyData:
         return cls(x, y, _validation(validation_data), samples)
 
     def training(self, seed: int, batch_size: int, epochs: int) -> dict[str, Any]:
-        """Return the arguments of `fit` for the data: batches in the order of the seed, or the dataset itself."""
+        """Return the arguments of `fit` for the data: batches in the order of the seed, or the dataset itself.
+
+        The batches are the same on every backend; there may be a callback that belongs to them.
+        """
         if self.samples is None:
             return {"x": self.x, "shuffle": False}
         if keras.backend.backend() == "tensorflow":
             data = (self.x,) if self.y is None else (self.x, self.y)
             batches = tensorflow_batches(data, batch_size, seed, epochs)
             return {"x": batches, "steps_per_epoch": -(-self.samples // batch_size), "shuffle": False}
-        return {"x": Batches(self.x, self.y, batch_size, seed), "shuffle": False}
+        batches = Batches(self.x, self.y, batch_size, seed)
+        return {"x": batches, "shuffle": False, "callbacks": [batches.follow_epochs()]}
 
     def evaluate(self, model: Any) -> dict[str, float]:
         """Return the model's loss and metrics on the training and the validation data, as `fit` names them."""
@@ -87,14 +91,17 @@ class StudyData:
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of arrays, shuffled anew every epoch in an order given by the seed."""
+    """Batches of arrays, in an order given by the seed and the epoch.
+
+    The epoch is told by the callback `follow_epochs`: Keras calls a dataset's own `on_epoch_end` once before training
+    too, and its `on_epoch_begin` also when it only looks at the shapes.
+    """
 
     def __init__(self, x: Any, y: Any, batch_size: int, seed: int):
         super().__init__()
         self._x, self._y, self._batch_size, self._seed = x, y, batch_size, seed
         self._samples = len(keras.tree.flatten(x)[0])
-        self._epoch = 0
-        self._order = data_order(seed, 0, self._samples)
+        self.start_epoch(0)
 
     def __len__(self) -> int:
         return -(-self._samples // self._batch_size)
@@ -106,10 +113,13 @@ class Batches(keras.utils.PyDataset):
             return (x,)
         return x, keras.tree.map_structure(lambda array: array[chosen], self._y)
 
-    def on_epoch_end(self) -> None:
-        """Shuffle for the next epoch."""
-        self._epoch += 1
-        self._order = data_order(self._seed, self._epoch, self._samples)
+    def start_epoch(self, epoch: int) -> None:
+        """Shuffle for an epoch."""
+        self._order = data_order(self._seed, epoch, self._samples)
+
+    def follow_epochs(self) -> Any:
+        """Return the callback that shuffles at the beginning of every epoch."""
+        return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: self.start_epoch(epoch))
 
 
 def _is_dataset(x: Any) -> bool:

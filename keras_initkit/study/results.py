@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from keras_initkit._checks import check_choice
 from keras_initkit.convergence import Target
 from keras_initkit.statistics import mean_interval, success_rate
+from keras_initkit.study.pictures import Pictures, pack, unpack
 from keras_initkit.study.record import Replica, worst_verdict
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class StudyResults:
     target: Target
     target_source: str
     colours: dict[str, str]
-    pictures: dict[str, dict[str, tuple[NDArray[Any], NDArray[Any]]]] = field(default_factory=dict)
+    pictures: Pictures = field(default_factory=dict)
     url: str = ""
 
     @property
@@ -190,11 +191,6 @@ class StudyResults:
         """
         path = Path(path)
         path = path if path.suffix else path.with_suffix(".npz")
-        arrays, index = {}, []
-        for name, layers in self.pictures.items():
-            for layer, pair in layers.items():
-                index.append([name, layer])
-                arrays[f"before_{len(index) - 1}"], arrays[f"after_{len(index) - 1}"] = pair
         manifest = {
             "format": _FORMAT,
             "records": [record.to_dict() for record in self.records],
@@ -202,11 +198,10 @@ class StudyResults:
             "target": [self.target.metric, self.target.direction, self.target.value],
             "target_source": self.target_source,
             "colours": self.colours,
-            "pictures": index,
             "url": self.url,
         }
         with path.open("wb") as file:
-            np.savez_compressed(file, manifest=np.array(json.dumps(manifest)), **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(file, manifest=np.array(json.dumps(manifest)), **pack(self.pictures))  # type: ignore[arg-type]
         return path
 
     @classmethod
@@ -219,9 +214,7 @@ class StudyResults:
         try:
             with np.load(path, allow_pickle=False) as file:
                 content = json.loads(str(file["manifest"]))
-                pictures: dict[str, dict[str, Any]] = {}
-                for i, (name, layer) in enumerate(content["pictures"]):
-                    pictures.setdefault(name, {})[layer] = (file[f"before_{i}"], file[f"after_{i}"])
+                pictures = unpack(file)
         except (KeyError, ValueError, EOFError) as error:
             raise ValueError(
                 f"Expected a file written by `StudyResults.save`. Received: path={str(path)!r}."

@@ -167,7 +167,7 @@ class _Study:
                 old = {s: Replica.from_dict(known[keys[name, s]]) for s in self.seeds if keys.get((name, s)) in known}
                 group = Group(name, _maker(identifier), [s for s in self.seeds if s not in old])
                 fresh = {o.replica.seed: o for o in self._train_group(group, tracker, keys)}
-                outcomes += [fresh.get(s) or Outcome(self._renamed(old[s], name)) for s in self.seeds]
+                outcomes += [fresh.get(s) or self._known(old[s], name, tracker) for s in self.seeds]
         return outcomes
 
     def _train_group(
@@ -178,17 +178,21 @@ class _Study:
         with contextlib.closing(self.engine.train(group, self.progress.epoch)) as trained:
             for outcome in trained:
                 replica = scored(outcome.replica, self.target, self.engine.epochs)
+                # One seed is enough to look at; the numbers of all are in the rows.
+                pictures = outcome.pictures if replica.seed == self.seeds[0] else {}
                 if tracker is not None:
-                    key = keys[group.name, replica.seed]
-                    replica = replace(replica, run_id=tracker.record(replica, key, self.colours[group.name]))
+                    key, colour = keys[group.name, replica.seed], self.colours[group.name]
+                    replica = replace(replica, run_id=tracker.record(replica, key, colour, pictures))
                 if outcome.exception is not None and not isinstance(outcome.exception, self.catch):
                     raise outcome.exception
-                outcomes.append(replace(outcome, replica=replica))
+                outcomes.append(replace(outcome, replica=replica, pictures=pictures))
         return outcomes
 
-    def _renamed(self, replica: Replica, name: str) -> Replica:
-        # The same initializer may go by another name in this study.
-        return scored(replace(replica, initializer=name), self.target, self.engine.epochs)
+    def _known(self, replica: Replica, name: str, tracker: StudyTracker | None) -> Outcome:
+        """Return the outcome of a replica that need not be trained; in this study it may go by another name."""
+        pictures = tracker.pictures(replica.run_id) if tracker and replica.seed == self.seeds[0] else {}
+        renamed = replace(replica, initializer=name)
+        return Outcome(scored(renamed, self.target, self.engine.epochs), pictures=pictures)
 
     def results(self, outcomes: list[Outcome]) -> StudyResults:
         replicas = [outcome.replica for outcome in outcomes]

@@ -3,12 +3,17 @@
 import contextlib
 import json
 import math
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from keras_initkit.inspection.worst import STATISTICS, worst_value
+from keras_initkit.study.pictures import pack, unpack
 from keras_initkit.study.record import Replica
-from keras_initkit.tracking.finished import RECORD, finished_replicas
+from keras_initkit.tracking.finished import PICTURES, RECORD, finished_replicas, kept_arrays
 from keras_initkit.tracking.keys import log_key
 from keras_initkit.tracking.recorder import Recorder
 from keras_initkit.tracking.views import comparison_view, view_url, write_view
@@ -50,8 +55,13 @@ class StudyTracker:
         """Return the records of replicas that the experiment already has; see `finished_replicas`."""
         return finished_replicas(self._summary.client, self._summary.experiment_id, set(keys))
 
-    def record(self, replica: Replica, key: str, colour: str) -> str:
-        """Write one replica as a run and return the run's id."""
+    def pictures(self, run_id: str) -> dict[str, Any]:
+        """Return the cosine matrices that the run of a replica keeps, `{layer: (before, after)}`."""
+        arrays = kept_arrays(self._summary.client, run_id)
+        return next(iter(unpack(arrays).values()), {}) if arrays else {}
+
+    def record(self, replica: Replica, key: str, colour: str, pictures: dict[str, Any]) -> str:
+        """Write one replica as a run, with the cosine matrices of its units if there are any; return the run's id."""
         tags = {"initkit.replica_key": key, "mlflow.runColor": colour}
         recorder = self._open("replica", run_name=f"{replica.initializer} · seed {replica.seed}", tags=tags)
         with recorder:
@@ -65,6 +75,11 @@ class StudyTracker:
                 recorder.tags({"initkit.error": replica.error})
             recorder.artifact_json("initializers.json", replica.initial_state.get("layers", []))
             recorder.artifact_text(RECORD, json.dumps(replica.to_dict()))
+            if pictures:
+                with tempfile.TemporaryDirectory() as folder:
+                    arrays = pack({replica.initializer: pictures})
+                    np.savez_compressed(Path(folder) / PICTURES, **arrays)  # type: ignore[arg-type]
+                    recorder.artifact_file(Path(folder) / PICTURES)
             recorder.finish("FAILED" if replica.error else "FINISHED")
         return recorder.run_id
 

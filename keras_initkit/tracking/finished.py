@@ -1,14 +1,19 @@
 """Replicas of an earlier study that are complete in the store, so that they need not be trained again."""
 
+import io
 import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RECORD = "replica.json"
+PICTURES = "units.npz"
 
 
 def finished_replicas(client: "MlflowClient", experiment_id: str, keys: set[str]) -> dict[str, dict[str, Any]]:
@@ -44,12 +49,29 @@ def finished_replicas(client: "MlflowClient", experiment_id: str, keys: set[str]
             return found
 
 
+def kept_arrays(client: "MlflowClient", run_id: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays that a run keeps as its artifact `units.npz`, none if there is no such artifact."""
+    content = _artifact(client, run_id, PICTURES)
+    if content is None:
+        return {}
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return dict(file)
+
+
 def _record(client: "MlflowClient", run_id: str) -> dict[str, Any] | None:
+    content = _artifact(client, run_id, RECORD)
+    try:
+        record = None if content is None else json.loads(content)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _artifact(client: "MlflowClient", run_id: str, name: str) -> bytes | None:
     from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            record = json.loads(Path(client.download_artifacts(run_id, RECORD, folder)).read_text("utf-8"))
-        except (MlflowException, OSError, ValueError):
+            return Path(client.download_artifacts(run_id, name, folder)).read_bytes()
+        except (MlflowException, OSError):
             return None
-    return record if isinstance(record, dict) else None

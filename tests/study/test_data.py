@@ -18,15 +18,40 @@ def test_fit_sees_every_sample_once_per_epoch():
     np.testing.assert_allclose(history["loss"], np.mean(X**2), rtol=1e-6)
 
 
+def test_training_follows_the_order_of_the_seed_epoch_by_epoch():
+    """The weights after SGD depend on every batch; an oracle in NumPy goes through them in the stated order."""
+    x = np.linspace(-1, 1, 10, dtype=np.float32)[:, None]
+    weight = 0.0
+    for epoch in range(3):
+        order = data_order(5, epoch, 10)
+        for start in (0, 4, 8):
+            batch = x[order[start : start + 4], 0]
+            weight -= 0.3 * np.mean(2 * (weight * batch - (batch + batch**2)) * batch)
+
+    def trained(arguments):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+        model.compile(keras.optimizers.SGD(0.3), "mse")
+        model.fit(**arguments, epochs=3, verbose=0)
+        return float(keras.ops.convert_to_numpy(model.layers[0].kernel + 0)[0, 0])
+
+    targets = x + x**2
+    batches = Batches(x, targets, 4, seed=5)
+    plain = {"x": batches, "shuffle": False, "callbacks": [batches.follow_epochs()]}
+    assert trained(plain) == pytest.approx(weight, rel=1e-5)
+    assert trained(StudyData.of(x, targets, None).training(seed=5, batch_size=4, epochs=3)) == pytest.approx(
+        weight, rel=1e-5
+    )
+
+
 def test_batches_follow_the_order_of_the_seed():
     batches = Batches({"a": X}, X[:, 0], 4, seed=3)
     for epoch in (0, 1):
+        batches.start_epoch(epoch)
         order = data_order(3, epoch, 10)
         assert len(batches) == 3
         x, y = zip(*(batches[i] for i in range(3)), strict=True)
         np.testing.assert_array_equal(np.concatenate([part["a"][:, 0] for part in x]), order)
         np.testing.assert_array_equal(np.concatenate(y), order)
-        batches.on_epoch_end()
     assert not np.array_equal(data_order(3, 0, 10), data_order(3, 1, 10))
     assert not np.array_equal(data_order(3, 0, 10), data_order(4, 0, 10))
 
@@ -40,13 +65,13 @@ def test_the_pipeline_gives_the_batches_of_the_plain_loop():
     batches = list(arguments["x"].as_numpy_iterator())
     assert len(batches) == 6
     for epoch in (0, 1):
+        plain.start_epoch(epoch)
         for index in range(3):
             (a, b), y = batches[3 * epoch + index]
             (plain_a, plain_b), plain_y = plain[index]
             np.testing.assert_array_equal(a, plain_a)
             np.testing.assert_array_equal(b, plain_b)
             np.testing.assert_array_equal(y["t"], plain_y["t"])
-        plain.on_epoch_end()
 
 
 def test_randomness_is_what_set_random_seed_gives_and_is_left_as_it_was():

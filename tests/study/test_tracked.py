@@ -3,6 +3,7 @@
 import json
 
 import mlflow
+import numpy as np
 import pytest
 
 import keras_initkit as ik
@@ -80,6 +81,9 @@ def test_a_study_that_stopped_goes_on_where_it_was():
     for record in first.records:
         assert kept[record.initializer, record.seed].curves == record.curves
         assert kept[record.initializer, record.seed].run_id == record.run_id
+    for name, layers in first.pictures.items():
+        for layer, pair in layers.items():
+            np.testing.assert_array_equal(again.pictures[name][layer], pair)
     study(build, resume=False)
     assert len(runs()) == 10
 

@@ -125,11 +125,13 @@ class SequentialEngine:
         keeper = _CurveKeeper(curves, on_epoch)
         own = [keeper] if monitor is None else [monitor, keeper]
         validation = {} if self.data.validation is None else {"validation_data": self.data.validation}
+        training = self.data.training(seed, self.batch_size, self.epochs)
+        callbacks = [*training.pop("callbacks", []), *own, *self.callbacks]
         model.fit(
-            **self.data.training(seed, self.batch_size, self.epochs),
+            **training,
             **validation,
             epochs=self.epochs,
-            callbacks=[*own, *self.callbacks],
+            callbacks=callbacks,
             verbose=0,
         )
         return curves, monitor
