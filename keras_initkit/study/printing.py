@@ -12,7 +12,9 @@ from keras_initkit.study.results import StudyResults
 
 def print_table(results: StudyResults, console: Console) -> None:
     """Print one line per initializer, the best first."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"Ranked by epochs to {results.target}")
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, title=f"Ranked by epochs to {results.target}", title_justify="left"
+    )
     for heading in (
         "",
         "initializer",
