@@ -342,6 +342,11 @@ def wide_and_deep():
     return keras.Model(inputs, L.Activation("sigmoid")(L.Add()([target(2)(inputs), deep])))
 
 
+def normalised_logits():
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, L.Softmax()(L.BatchNormalization()(target()(inputs) / 10.0)))
+
+
 def hidden_layer_as_second_output():
     inputs = keras.Input((6,))
     x = target()(inputs)
@@ -364,6 +369,7 @@ def scaled_logits():
         wide_and_deep,
         hidden_layer_as_second_output,
         scaled_logits,
+        normalised_logits,
         lambda: keras.Sequential([keras.Input((6,)), keras.Sequential([keras.Input((6,)), target()]), L.Softmax()]),
     ],
 )
