@@ -392,7 +392,7 @@ def test_units_that_are_nearly_equal_are_a_plateau_until_they_are_not():
 
 @pytest.mark.parametrize(("inputs", "verdict"), [(3, "healthy"), (50, "plateau")])
 def test_a_close_pair_counts_only_where_chance_does_not_give_one(inputs, verdict):
-    # In 3 dimensions the closest of the 276 pairs of 24 random directions is within √(2/276) = 0.09 half the time.
+    # In 3 dimensions the closest of the 276 pairs of 24 random lines is within √(2 ln 2 / 276) = 0.07 half the time.
     rng = np.random.default_rng(0)
     kernel = rng.standard_normal((inputs, 24))
     kernel[:, 1] = kernel[:, 0] * (1 + 5e-3 * rng.choice([-1, 1], inputs))
