@@ -296,6 +296,8 @@ def test_arrays_are_copies_that_training_does_not_change():
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"])
 def test_every_dtype_policy_gives_arrays_that_numpy_computes_with(policy):
+    if policy == "float64" and keras.backend.backend() == "jax":
+        pytest.skip("JAX has no float64 unless it is told so before it starts")
     units = read_one(L.Dense(4, dtype=policy), L.BatchNormalization(dtype=policy), L.ReLU(), L.Dense(2, dtype=policy))
     expected = np.float64 if policy == "float64" else np.float32
     assert {part.dtype for part in (units.kernel, units.bias, units.scales, units.outgoing)} == {np.dtype(expected)}
