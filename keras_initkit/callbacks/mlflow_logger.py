@@ -8,12 +8,13 @@ from typing import Any
 import keras
 
 from keras_initkit._checks import check_choice, describe
+from keras_initkit.callbacks.running_fit import build_for_running_fit, running_batch_size
 from keras_initkit.convergence import Target, parse_target
 from keras_initkit.tracking.closing import status_of
 from keras_initkit.tracking.environment import environment
 from keras_initkit.tracking.fingerprint import data_sha256
 from keras_initkit.tracking.fit_guard import FitGuard
-from keras_initkit.tracking.fit_params import model_params, optimizer_params, running_batch_size
+from keras_initkit.tracking.fit_params import model_params, optimizer_params
 from keras_initkit.tracking.initial_state import initial_params, initial_state
 from keras_initkit.tracking.keys import log_key
 from keras_initkit.tracking.learning import LearningCurves
@@ -158,6 +159,7 @@ class MLflowLogger(keras.callbacks.Callback):
 
     def _record_start(self, recorder: Recorder) -> None:
         model, batch = self.model, running_batch_size()
+        build_for_running_fit(model)
         state = initial_state(model)
         recorder.params(
             {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_initkit._checks import InitializationError, check_choice, check_integer
+from keras_initkit.callbacks.running_fit import build_for_running_fit
 from keras_initkit.callbacks.unit_pictures import UnitPictures
 from keras_initkit.inspection.verdicts import LayerState, judge
 from keras_initkit.inspection.wording import locked_message
@@ -109,7 +110,7 @@ class SymmetryMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Measure epoch 0. A new `fit` starts a new record."""
         self._forget()
-        if not self.model.built:
+        if not build_for_running_fit(self.model):
             raise ValueError(
                 f"Expected a built model. Received: model={self.model.name!r}, which has no weights yet. Give it an "
                 "`Input`, or call it on one batch before `fit`."

@@ -64,6 +64,9 @@ def _symmetry(row: dict[Any, Any], records: list[Replica]) -> str:
 def _lock_detail(records: list[Replica]) -> str:
     start = [row for record in records for row in record.symmetry_at(0)]
     end = [row for record in records for row in record.symmetry_at(-1)]
-    before, after = (sum(row["locked"] for row in rows) / max(len(records), 1) for rows in (start, end))
+    before, after = (
+        sum(row["locked"] for row in rows if math.isfinite(row["locked"])) / max(len(records), 1)
+        for rows in (start, end)
+    )
     units = sum(row["units"] for row in end) / max(len(records), 1)
     return f"{before:.0f} of {units:.0f} units locked before training, {after:.0f} after it"

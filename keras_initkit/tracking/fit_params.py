@@ -1,6 +1,5 @@
-"""What a call of `fit` is: model, optimizer, batch size and budget as params."""
+"""What a compiled model is: architecture and optimizer as params."""
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -32,22 +31,6 @@ def optimizer_params(optimizer: Any) -> dict[str, Any]:
     config.pop("name", None)
     params = {"optimizer/name": type(optimizer).__name__, "optimizer/lr": rate}
     return params | {f"optimizer/{key}": plain(value) for key, value in config.items() if value is not None}
-
-
-def running_batch_size() -> int | None:
-    """Return the batch size of the `fit` that is running in a caller, None if there is none or it is not fixed.
-
-    Keras does not tell callbacks the batch size; the iterator over the data, a local variable of `fit` in every
-    backend, knows it.
-    """
-    frame = inspect.currentframe()
-    while frame is not None:
-        adapter = getattr(frame.f_locals.get("epoch_iterator"), "data_adapter", None)
-        if adapter is not None:
-            size = getattr(adapter, "batch_size", None)
-            return int(size) if size else None
-        frame = frame.f_back
-    return None
 
 
 def _label(value: Any) -> Any:
