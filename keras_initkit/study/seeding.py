@@ -6,21 +6,22 @@ from contextlib import contextmanager
 
 import numpy as np
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from numpy.typing import NDArray
+
+_GENERATOR = "global_seed_generator"  # where Keras keeps the generator of `keras.random` calls without a seed
 
 
 @contextmanager
 def untouched_randomness() -> Iterator[None]:
     """Leave Python's `random`, NumPy's legacy generator and Keras' global generator as they were before the block."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    keras_generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    keras_generator = global_state.get_global_attribute(_GENERATOR)
     try:
         yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, keras_generator)
+        global_state.set_global_attribute(_GENERATOR, keras_generator)
 
 
 @contextmanager
@@ -35,7 +36,7 @@ def replica_randomness(seed: int) -> Iterator[None]:
     with untouched_randomness():
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
-        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)  # made anew from Python's `random` when needed
+        global_state.set_global_attribute(_GENERATOR, None)  # made anew from Python's `random` when needed
         yield
 
 

@@ -1,8 +1,11 @@
 """The order of the data: paired between initializers, new every epoch, the same on every backend."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
+from keras.src.backend.common import global_state
 
 from keras_initkit.study.data import Batches, StudyData
 from keras_initkit.study.seeding import data_order, replica_randomness
@@ -74,14 +77,27 @@ def test_the_pipeline_gives_the_batches_of_the_plain_loop():
             np.testing.assert_array_equal(y["t"], plain_y["t"])
 
 
-def test_randomness_is_what_set_random_seed_gives_and_is_left_as_it_was():
+def _draws():
+    return [np.asarray(values) for values in (keras.initializers.HeNormal()((3, 3)), keras.random.normal((2,)))]
+
+
+def test_randomness_depends_on_the_seed_alone_and_leaves_no_trace():
     keras.utils.set_random_seed(9)
-    expected = keras.initializers.HeNormal()((3, 3)), keras.random.normal((2,))
-    keras.utils.set_random_seed(1)
-    undisturbed = keras.initializers.HeNormal()((3, 3)), keras.random.normal((2,))
-    keras.utils.set_random_seed(1)
+    expected = keras.initializers.HeNormal()((3, 3))
+    keras.random.normal((2,))  # the global generator exists now, and stands somewhere
+    generator = global_state.get_global_attribute("global_seed_generator")
+    stand = np.asarray(generator.state.value)
+    python_stand = random.getstate()
     with replica_randomness(9):
-        inside = keras.initializers.HeNormal()((3, 3)), keras.random.normal((2,))
-    after = keras.initializers.HeNormal()((3, 3)), keras.random.normal((2,))
-    for ours, theirs in zip((*inside, *after), (*expected, *undisturbed), strict=True):
-        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+        first = _draws()
+    with replica_randomness(9):
+        second = _draws()
+    with replica_randomness(10):
+        other = _draws()
+    np.testing.assert_array_equal(first[0], np.asarray(expected))
+    for one, same, different in zip(first, second, other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert not np.array_equal(one, different)
+    assert random.getstate() == python_stand
+    assert global_state.get_global_attribute("global_seed_generator") is generator
+    np.testing.assert_array_equal(np.asarray(generator.state.value), stand)
