@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
@@ -62,6 +63,8 @@ def compare(
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
     with _usage_errors():
+        if save and not Path(save).absolute().parent.is_dir():
+            raise ValueError(f"Expected `--save` to name a file in an existing folder. Received: {save!r}.")
         build_model = digits.build_model if model is None else sources.function_named("--model", model)
         (x, y), validation = digits.load() if data is None else sources.data_named(data)
         named = digits.initializers() if initializers is None else sources.initializers_named(initializers)

@@ -86,7 +86,7 @@ def convergence_metrics(
       per epoch, for positive falling curves: negative when learning starts at once.
     * `plateau_epochs`: min{e : L(0) - L(e) ≥ 0.05 (L(0) - min L)}, the epochs until learning starts; B if the curve
       never improves.
-    * `best`, `final`: the best and the last finite value. For a curve that diverged they are no sign of success.
+    * `best`: the best finite value. `final`: the last value, absent if it is not finite.
 
     Keys whose number cannot be had from the curve are absent, so no value is ever NaN or infinite.
 
@@ -140,7 +140,9 @@ def _describe_curve(values: NDArray[np.float64], budget: int, target: float | No
     finite = falling[np.isfinite(falling)]
     if len(finite):
         sign = 1.0 if direction == "min" else -1.0
-        metrics |= {"best": sign * float(finite.min()), "final": sign * float(finite[-1])}
+        metrics["best"] = sign * float(finite.min())
+        if math.isfinite(falling[-1]):
+            metrics["final"] = sign * float(falling[-1])
     return metrics
 
 

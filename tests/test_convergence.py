@@ -223,14 +223,14 @@ def test_plateau_does_not_change_with_the_units_of_the_loss(curve, power, offset
     [
         ([2.0, 0.5, 1.0], "min", 0.5, 1.0),
         ([0.1, 0.9, 0.8], "max", 0.9, 0.8),
-        ([2.0, 0.5, math.nan], "min", 0.5, 0.5),
-        ([math.inf, 3.0, -math.inf], "min", 3.0, 3.0),
+        ([2.0, 0.5, math.nan], "min", 0.5, None),
+        ([math.inf, 3.0, -math.inf], "min", 3.0, None),
         ([2.0], "min", 2.0, 2.0),
     ],
 )
 def test_best_and_final(curve, direction, best, final):
     found = metrics_of(curve, direction=direction)
-    assert (found["best"], found["final"]) == (best, final)
+    assert (found["best"], found.get("final")) == (best, final)
 
 
 def test_a_curve_without_a_finite_value():
@@ -251,7 +251,7 @@ def test_all_numbers_are_finite_floats_within_their_bounds(curve, longer, target
     assert {found["diverged"], found["reached_target"]} <= {0.0, 1.0}
     assert found.get("epochs_to_target", budget) == found["epochs_to_target_capped"]
     assert ("epochs_to_target" in found) == (found["reached_target"] == 1)
-    if any(map(math.isfinite, curve)):
+    if math.isfinite(curve[-1]):
         assert found["final"] <= found["best"] if direction == "max" else found["final"] >= found["best"]
 
 

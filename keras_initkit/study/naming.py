@@ -48,8 +48,9 @@ def named_initializers(given: Any) -> dict[str, Any]:
         )
     if not named:
         raise ValueError("Expected at least one initializer. Received: none.")
-    for identifier in named.values():
-        initializers.get(identifier)  # an unknown one is an error now, not after hours of training
+    for name, identifier in named.items():  # an unknown one is an error now, not after hours of training
+        if initializers.get(identifier) is None:
+            raise ValueError(f"Expected an initializer for {name!r}. Received: None.")
     return named
 
 

@@ -53,6 +53,11 @@ class Replica:
         return [row for row in self.symmetry if row["epoch"] == wanted]
 
     @property
+    def has_dead_layer(self) -> bool:
+        """Whether all units of some hidden layer are dead in the end, so that nothing passes."""
+        return any(row["dead"] == row["units"] for row in self.symmetry_at(-1))
+
+    @property
     def verdict(self) -> str:
         """The verdict at the last measured epoch: of the worst layer, or both if units are locked and dead."""
         return worst_verdict(self.symmetry_at(-1))

@@ -103,7 +103,8 @@ class StudyResults:
         the area under the learning curve. `_low` and `_high` are the ends of 95 % intervals over the seeds: Student's t
         for means, Wilson's for `reached`, the share of replicas that reached the target. `learns` is `"yes"` if all
         reach it, `"some seeds"`, `"too slowly"` if some replica goes more than a tenth of the way from its start to
-        the target, else `"no"`. Failed replicas are counted in `failed` and left out of the rest.
+        the target, `"met at start"` if the target was met before training, else `"no"`; replicas that diverge do not
+        learn. Failed replicas are counted in `failed` and left out of the rest.
         """
         import pandas as pd
 
@@ -124,8 +125,9 @@ class StudyResults:
         # The capped mean lies between 0 and the budget; so does its interval.
         row |= {key: float(np.clip(value, 0, self.budget)) for key, value in capped.items()}
         row |= _mean_row("aulc", [r.metrics["aulc"] for r in done if "aulc" in r.metrics])
-        row |= _mean_row("plateau_epochs", [r.metrics["plateau_epochs"] for r in done])
-        row |= _mean_row("final", [_last_finite(r.curves[self.target.metric]) for r in done])
+        plateau = _mean_row("plateau_epochs", [r.metrics["plateau_epochs"] for r in done])
+        row |= {key: float(np.clip(value, 0, self.budget)) for key, value in plateau.items()}
+        row |= _mean_row("final", [r.curves[self.target.metric][-1] for r in done])
         row["learns"] = self._learns(done)
         row["diverged"] = int(sum(record.metrics.get("diverged", 0.0) for record in done))
         row["verdict_before"] = _most_common([worst_verdict(record.symmetry_at(0)) for record in done])
@@ -135,12 +137,14 @@ class StudyResults:
 
     def _learns(self, records: list[Replica]) -> str:
         """Return in a word whether the replicas learn."""
-        if not records:
-            return "no"
-        reached = [record.metrics["reached_target"] == 1 for record in records]
-        if any(reached):
-            return "yes" if all(reached) else "some seeds"
-        return "too slowly" if any(self._progress(record) > _STUCK for record in records) else "no"
+        able = [record for record in records if not record.metrics["diverged"]]
+        if able and all(record.metrics.get("epochs_to_target") == 0 for record in able):
+            return "met at start"
+        reached = [record for record in able if record.metrics["reached_target"] == 1]
+        if reached:
+            return "yes" if len(reached) == len(records) else "some seeds"
+        moving = [record for record in able if not record.has_dead_layer and self._progress(record) > _STUCK]
+        return "too slowly" if moving else "no"
 
     def _progress(self, record: Replica) -> float:
         """Return the largest share of the way from the start to the target that the metric went."""
@@ -252,14 +256,13 @@ def _most_common(words: list[str]) -> str:
 
 
 def _mean_row(key: str, values: list[float]) -> dict[str, float]:
-    """Return mean and interval as three entries of a table row, NaN if there is no finite value."""
-    finite = [value for value in values if math.isfinite(value)]
-    interval = mean_interval(finite) if finite else (math.nan, math.nan, math.nan)
+    """Return mean and interval as three entries of a table row; NaN if there is no value or one is not finite.
+
+    A mean over those that did not diverge would be that of the survivors.
+    """
+    complete = bool(values) and all(map(math.isfinite, values))
+    interval = mean_interval(values) if complete else (math.nan, math.nan, math.nan)
     return dict(zip((key, f"{key}_low", f"{key}_high"), interval, strict=True))
-
-
-def _last_finite(curve: list[float]) -> float:
-    return next((value for value in reversed(curve) if math.isfinite(value)), math.nan)
 
 
 def _distinct(records: list[Replica]) -> float:

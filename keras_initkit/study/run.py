@@ -2,23 +2,21 @@
 
 import contextlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from keras_initkit import initializers as kit_initializers
 from keras_initkit._checks import check_choice, check_integer, describe
 from keras_initkit.convergence import Target, parse_target
 from keras_initkit.study.data import StudyData
-from keras_initkit.study.engines.sequential import Group, Outcome, SequentialEngine
+from keras_initkit.study.engines.sequential import Group, Outcome, SequentialEngine, WrongModel
 from keras_initkit.study.identity import StudyIdentity
 from keras_initkit.study.naming import colours, named_initializers
 from keras_initkit.study.progress import StudyProgress
 from keras_initkit.study.record import Replica
 from keras_initkit.study.results import StudyResults
-from keras_initkit.study.scoring import FROM_STUDY, scored, target_of_study
+from keras_initkit.study.scoring import FROM_STUDY, check_metric, scored, target_of_study
 from keras_initkit.study.seeding import untouched_randomness
 from keras_initkit.study.tracked import StudyTracker
 from keras_initkit.tracking.initial_state import initial_params, initial_state
@@ -40,7 +38,7 @@ def compare(
     experiment: str | None = None,
     callbacks: Sequence[Any] = (),
     resume: bool = True,
-    catch: tuple[type[Exception], ...] = (),
+    catch: type[Exception] | tuple[type[Exception], ...] = (),
     verbose: str | int = "auto",
 ) -> StudyResults:
     """Train a model with each initializer and seed, and compare how fast they learn.
@@ -79,15 +77,16 @@ def compare(
         epochs: budget of every replica. Defaults to 20.
         batch_size: samples per step. Defaults to 32.
         target: what counts as having learned: a number (the training loss to reach) or a text such as
-            `"val_accuracy >= 0.95"`. Defaults to `None`: 90 % of the way from the median loss before training to the
-            lowest mean final loss of an initializer, which is taken from the same study and says so in its summary.
+            `"val_accuracy >= 0.95"`. Defaults to `None`: 90 % of the way from the lowest median loss before training
+            of an initializer to the lowest mean final loss of one, taken from the same study, as its summary says.
         engine: `"sequential"`, or `"auto"` for the fastest that is exact. Defaults to `"auto"`.
         experiment: name of the MLflow experiment. Defaults to `None`: nothing is tracked.
         callbacks: Keras callbacks that are given to every `fit`.
-        resume: whether replicas that the experiment already has (same data, model, initializer, seed, budget and
-            versions) are read instead of trained. Defaults to `True`; never done with `callbacks`.
-        catch: exceptions of a replica that do not end the study. A failed replica is recorded in any case. Defaults to
-            `()`: the first error is raised.
+        resume: whether replicas that the experiment already has (same data, code of `build_model` and of what it uses,
+            model, initializer, seed, budget and versions) are read instead of trained. Defaults to `True`; never done
+            with `callbacks`, or where code or data cannot be compared.
+        catch: exception class, or tuple of them, of a replica that do not end the study. A failed replica is recorded
+            in any case. Defaults to `()`: the first error is raised.
         verbose: 0 for silence, 1 for a progress bar, `"auto"` for one if the output is a terminal. Defaults to
             `"auto"`.
 
@@ -103,7 +102,7 @@ def compare(
     check_choice("engine", engine, ("auto", "sequential"))
     check_integer("epochs", epochs, 1)
     check_integer("batch_size", batch_size, 1)
-    if not callable(build_model):
+    if not callable(build_model) or hasattr(build_model, "layers"):
         raise TypeError(
             "Expected `build_model` to be a function from an initializer to a compiled model. "
             f"Received: build_model={describe(build_model)}."
@@ -111,11 +110,11 @@ def compare(
     named = named_initializers(initializers)
     data = StudyData.of(x, y, validation_data)
     study = _Study(
-        engine=SequentialEngine(build_model, data, epochs, batch_size, tuple(callbacks), _describe_model),
+        engine=SequentialEngine(build_model, data, epochs, batch_size, _callback_list(callbacks), _describe_model),
         named=named,
         seeds=_seed_list(seeds),
         target=None if target is None else parse_target(target),
-        catch=tuple(catch),
+        catch=catch if isinstance(catch, tuple) else (catch,),
         progress=StudyProgress(verbose, len(named) * len(_seed_list(seeds)) * epochs),
     )
     identity = study.probe()
@@ -147,12 +146,24 @@ class _Study:
 
     def probe(self) -> StudyIdentity:
         """Build one model, to refuse what cannot work before anything is trained or tracked."""
-        name, identifier = next(iter(self.named.items()))
         engine = self.engine
-        model = engine.build(Group(name, _maker(identifier), self.seeds), self.seeds[0])
+        model = self._first_model()
         if self.target is not None:
-            check_choice("the metric of `target`", self.target.metric, engine.data.metric_names(model))
-        return StudyIdentity.of(model, engine.data, engine.epochs, engine.batch_size)
+            check_metric(self.target, engine.data.metric_names(model))
+        return StudyIdentity.of(engine.build_model, model, engine.data, engine.epochs, engine.batch_size)
+
+    def _first_model(self) -> Any:
+        """Return the model of the first initializer that can be built; failures that are caught come up in training."""
+        failure: Exception | None = None
+        for name, identifier in self.named.items():
+            try:
+                return self.engine.build(Group(name, _maker(identifier), self.seeds), self.seeds[0])
+            except self.catch as error:
+                if isinstance(error, WrongModel):
+                    raise
+                failure = error
+        assert failure is not None
+        raise failure
 
     def train(
         self,
@@ -167,7 +178,13 @@ class _Study:
                 old = {s: Replica.from_dict(known[keys[name, s]]) for s in self.seeds if keys.get((name, s)) in known}
                 group = Group(name, _maker(identifier), [s for s in self.seeds if s not in old])
                 fresh = {o.replica.seed: o for o in self._train_group(group, tracker, keys)}
-                outcomes += [fresh.get(s) or self._known(old[s], name, tracker) for s in self.seeds]
+                known_here = {s: self._known(replica, name) for s, replica in old.items()}
+                if tracker and known_here:
+                    first = next(iter(known_here.values()))
+                    first.pictures.update(tracker.pictures(first.replica.run_id))
+                    if first.pictures:
+                        fresh = {seed: replace(outcome, pictures={}) for seed, outcome in fresh.items()}
+                outcomes += [fresh.get(s) or known_here[s] for s in self.seeds]
         return outcomes
 
     def _train_group(
@@ -179,7 +196,7 @@ class _Study:
             for outcome in trained:
                 replica = scored(outcome.replica, self.target, self.engine.epochs)
                 # One seed is enough to look at; the numbers of all are in the rows.
-                pictures = outcome.pictures if replica.seed == self.seeds[0] else {}
+                pictures = {} if any(earlier.pictures for earlier in outcomes) else outcome.pictures
                 if tracker is not None:
                     key, colour = keys[group.name, replica.seed], self.colours[group.name]
                     replica = replace(replica, run_id=tracker.record(replica, key, colour, pictures))
@@ -188,11 +205,9 @@ class _Study:
                 outcomes.append(replace(outcome, replica=replica, pictures=pictures))
         return outcomes
 
-    def _known(self, replica: Replica, name: str, tracker: StudyTracker | None) -> Outcome:
+    def _known(self, replica: Replica, name: str) -> Outcome:
         """Return the outcome of a replica that need not be trained; in this study it may go by another name."""
-        pictures = tracker.pictures(replica.run_id) if tracker and replica.seed == self.seeds[0] else {}
-        renamed = replace(replica, initializer=name)
-        return Outcome(scored(renamed, self.target, self.engine.epochs), pictures=pictures)
+        return Outcome(scored(replace(replica, initializer=name), self.target, self.engine.epochs))
 
     def results(self, outcomes: list[Outcome]) -> StudyResults:
         replicas = [outcome.replica for outcome in outcomes]
@@ -218,8 +233,14 @@ def _maker(identifier: Any) -> Callable[[], Any]:
     return lambda: kit_initializers.fresh_per_call(identifier)
 
 
+def _callback_list(callbacks: Any) -> tuple[Any, ...]:
+    if not isinstance(callbacks, (list, tuple)):
+        raise ValueError(f"Expected `callbacks` to be a list. Received: callbacks={describe(callbacks)}.")
+    return tuple(callbacks)
+
+
 def _seed_list(seeds: int | Sequence[int]) -> list[int]:
-    if isinstance(seeds, (int, np.integer)):
+    if not isinstance(seeds, Iterable) or isinstance(seeds, (str, bytes)):
         return list(range(check_integer("seeds", seeds, 1)))
     given = [check_integer("seeds", seed, 0) for seed in seeds]
     if not given or len(set(given)) != len(given):

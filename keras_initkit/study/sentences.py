@@ -43,6 +43,8 @@ def _learning(row: dict[Any, Any], budget: int) -> str:
     reached = round(row["reached"] * row["replicas"])
     of = f"{reached} of {row['replicas']} seeds"
     diverged = f", {row['diverged']} diverged" if row["diverged"] else ""
+    if row["learns"] == "met at start":
+        return f"the target is met before training{diverged}"
     if reached:
         interval = ""
         if not math.isnan(row["epochs_to_target_low"]):
@@ -56,9 +58,17 @@ def _learning(row: dict[Any, Any], budget: int) -> str:
 def _symmetry(row: dict[Any, Any], records: list[Replica]) -> str:
     if not records:
         return "nothing was measured"
-    if row["learns"] == "no" and row["verdict"] in ("healthy", "uninformative", "unknown"):
-        return "hidden units differ, but the loss does not move: weights of this size pass no usable signal"
+    if row["verdict"] == "healthy" and row["learns"] == "no" and not any(_loss_moves(record) for record in records):
+        return (
+            "hidden units differ, but the loss hardly moves: the weights may be too small or too large to pass a signal"
+        )
     return _MEANING.get(row["verdict"], row["verdict"]).format(detail=_lock_detail(records))
+
+
+def _loss_moves(record: Replica) -> bool:
+    """Return whether the training loss falls by a tenth of its value before training."""
+    finite = [value for value in record.curves["loss"] if math.isfinite(value)]
+    return bool(finite) and finite[0] - min(finite) > 0.1 * abs(finite[0])
 
 
 def _lock_detail(records: list[Replica]) -> str:

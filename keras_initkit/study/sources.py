@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_initkit import initializers
+from keras_initkit._checks import describe
 
 _KEYS = (("x", "y", "x_val", "y_val"), ("x_train", "y_train", "x_test", "y_test"))
 
@@ -36,9 +37,8 @@ def function_named(option: str, text: str) -> Callable[..., Any]:
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
-        raise ValueError(
-            f"Expected `{option}` to name a function. Received: {text!r}, but {module_name} has no {name}()."
-        )
+        found = f"{name} is {describe(function)}" if hasattr(module, name) else f"{module_name} has no {name}"
+        raise ValueError(f"Expected `{option}` to name a function. Received: {text!r}, but {found}.")
     return function
 
 
@@ -78,20 +78,18 @@ def initializers_named(text: str) -> dict[str, Any]:
             f"Expected `--initializers` as names separated by commas, e.g. zeros,he_normal. Received: {text!r}."
         ) from error
     assert isinstance(calls, ast.List)
-    return {ast.unparse(node): _initializer(node) for node in calls.elts}
+    names = [ast.unparse(node) for node in calls.elts]
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"Expected `--initializers` to name different initializers, at least one. Received: {text!r}.")
+    return {name: _initializer(node) for name, node in zip(names, calls.elts, strict=True)}
 
 
 def _initializer(node: ast.expr) -> Any:
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
-        try:
-            arguments = {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
-            return type(initializers.get(node.func.id))(**arguments)
-        except TypeError as error:
-            raise ValueError(
-                f"Expected arguments of {node.func.id}. Received: {ast.unparse(node)!r}: {error}."
-            ) from error
+        arguments = {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
+        return initializers.get({"class_name": node.func.id, "config": arguments})
     raise ValueError(
         "Expected an initializer as name or Class(argument=value), e.g. he_normal or RandomNormal(stddev=0.01). "
         f"Received: {ast.unparse(node)!r}."

@@ -21,8 +21,10 @@ def test_functions_are_found_by_module_and_name():
         function_named("--model", "user_code")
     with pytest.raises(ValueError, match="there is no module 'no_such_module'"):
         function_named("--model", "no_such_module:f")
-    with pytest.raises(ValueError, match=r"but user_code has no number\(\)"):
+    with pytest.raises(ValueError, match=r"but number is 3 \(of type int\)"):
         function_named("--model", "user_code:number")
+    with pytest.raises(ValueError, match="but user_code has no nothing"):
+        function_named("--model", "user_code:nothing")
 
 
 @pytest.mark.usefixtures("module")
@@ -55,8 +57,9 @@ def test_files_that_do_not_hold_data(tmp_path):
 
 
 def test_initializers_with_arguments():
-    named = initializers_named("zeros, RandomNormal(stddev=0.01),ZerO")
-    assert list(named) == ["zeros", "RandomNormal(stddev=0.01)", "ZerO"]
+    named = initializers_named("zeros, RandomNormal(stddev=0.01),ZerO,Tiled(distinct=2, initializer='he_normal')")
+    assert list(named) == ["zeros", "RandomNormal(stddev=0.01)", "ZerO", "Tiled(distinct=2, initializer='he_normal')"]
+    assert named["Tiled(distinct=2, initializer='he_normal')"].distinct == 2
     assert named["RandomNormal(stddev=0.01)"].stddev == 0.01
 
 
@@ -64,7 +67,9 @@ def test_initializers_with_arguments():
     ("text", "message"),
     [
         ("zeros,,ones", "names separated by commas"),
-        ("RandomNormal(size=3)", "Expected arguments of RandomNormal"),
+        ("RandomNormal(size=3)", "RandomNormal"),
+        ("zeros,zeros", "different initializers"),
+        ("", "at least one"),
         ("RandomNormal(0.1)", "name or Class\\(argument=value\\)"),
         ("3", "name or Class\\(argument=value\\)"),
         ("HeNorml(seed=1)", "Did you mean"),

@@ -5,6 +5,8 @@ The computation of an initializer's replicas is traced once. The first replica's
 optimizer state are put into the kept model, whose compiled training function goes on.
 """
 
+import math
+import numbers
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
@@ -17,10 +19,15 @@ from numpy.typing import NDArray
 from keras_initkit._checks import describe
 from keras_initkit.callbacks.symmetry_monitor import SymmetryMonitor
 from keras_initkit.study.data import StudyData
+from keras_initkit.study.engines.computation import same_computation
 from keras_initkit.study.record import Replica
 from keras_initkit.study.seeding import replica_randomness
 from keras_initkit.units.arrays import to_numpy
 from keras_initkit.units.reading import UnitReader
+
+
+class WrongModel(TypeError):
+    """`build_model` returned something else than a compiled Keras model; no replica can be trained."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class SequentialEngine:
 
     def train(self, group: Group, on_epoch: Callable[[], None] = lambda: None) -> Generator[Outcome]:
         """Yield the outcome of every replica of the group, in the order of its seeds; errors are outcomes too."""
-        host = _Host()
+        host = _Host(self.data)
         for seed in group.seeds:
             yield self._train_one(group, seed, host, on_epoch)
 
@@ -109,7 +116,7 @@ class SequentialEngine:
         model = self.build_model(group.make_initializer())
         if not isinstance(model, keras.Model) or not getattr(model, "compiled", False):
             what = "an uncompiled model" if isinstance(model, keras.Model) else describe(model)
-            raise TypeError(
+            raise WrongModel(
                 f"Expected `build_model(kernel_initializer)` to return a compiled keras.Model. Received: {what}. "
                 "Call `model.compile(...)` in it and return the model."
             )
@@ -140,7 +147,8 @@ class SequentialEngine:
 class _Host:
     """The model whose training function is already traced."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: StudyData) -> None:
+        self._data = data
         self.forget()
 
     def forget(self) -> None:
@@ -149,17 +157,23 @@ class _Host:
 
     def take(self, model: Any) -> Any:
         """Return a model in the state of the given one, with its training function traced already if possible."""
-        if self._model is None or not _same_structure(self._model, model):
-            model.optimizer.build(model.trainable_variables)
-            self._model = model
-            self._optimizer_state = [to_numpy(v) for v in model.optimizer.variables]
-            return model
+        if self._model is None or not same_computation(self._model, model):
+            return self._keep(model)
         # Weights and random states; metrics are no part of `variables`, Keras resets them every epoch.
         for kept, fresh in zip(self._model.variables, model.variables, strict=True):
             kept.assign(fresh)
+        # What is no variable and in no config, such as a constant drawn while the model was built, shows in the output.
+        if not self._data.same_outputs(self._model, model):
+            return self._keep(model)
         for variable, value in zip(self._model.optimizer.variables, self._optimizer_state, strict=True):
             variable.assign(value)
         return self._model
+
+    def _keep(self, model: Any) -> Any:
+        model.optimizer.build(model.trainable_variables)
+        self._model = model
+        self._optimizer_state = [to_numpy(v) for v in model.optimizer.variables]
+        return model
 
 
 class _CurveKeeper(keras.callbacks.Callback):
@@ -168,17 +182,13 @@ class _CurveKeeper(keras.callbacks.Callback):
         self._curves, self._on_epoch = curves, on_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        seen = {name: value for name, value in (logs or {}).items() if isinstance(value, numbers.Real)}
+        for name in seen:
+            # What only training reports, such as a learning rate, has no value before it.
+            self._curves.setdefault(name, [math.nan] * (epoch + 1))
         for name, curve in self._curves.items():
-            value = (logs or {}).get(name)
-            curve.append(float("nan") if value is None else float(value))
+            curve.append(float(seen.get(name, math.nan)))
         self._on_epoch()
-
-
-def _same_structure(one: Any, other: Any) -> bool:
-    def shapes(model: Any) -> list[Any]:
-        return [(v.name, tuple(v.shape), v.dtype) for v in model.variables]
-
-    return shapes(one) == shapes(other)
 
 
 def _pictures(monitor: SymmetryMonitor) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
