@@ -31,24 +31,71 @@ def layer_activation(layer: Any) -> tuple[str | None, Any]:
 
 
 def value_and_slope(function: Any, at: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return value and the smaller one-sided slope of an activation at each point; NaN if it mixes its inputs."""
-    step, stride = 1e-3, 0.5
-    points = np.stack([at - step, at, at + step, at - stride, at + stride])
+    """Return value and absolute slope of an activation at each point; NaN if it mixes its inputs.
+
+    The slope is the one that training uses: at a kink the backend decides which side it takes.
+    """
     unknown = np.full((2, len(at)), np.nan)
     # A function of single numbers does not care what stands beside them.
-    company = np.column_stack([points, np.ones(5)]), np.column_stack([points[2], np.full(len(at), 1.5)])
+    together = np.stack([np.append(at, 1.0), np.full(len(at) + 1, 2.0)])
+    alone = np.column_stack([at, np.full(len(at), 1.5)])
     try:
-        together, alone = (np.asarray(keras.ops.convert_to_numpy(function(x)), dtype=np.float64) for x in company)
+        values, slopes = _differentiate(function, together)
+        values_alone, slopes_alone = _differentiate(function, alone)
     except Exception:  # a user's activation may need another shape; then nothing is claimed about rest
         return unknown[0], unknown[1]
-    if together.shape != company[0].shape or alone.shape != company[1].shape:
+    if values.shape != together.shape or values_alone.shape != alone.shape:
         return unknown[0], unknown[1]
-    values = together[:, :-1]
-    if not np.allclose(values[2], alone[:, 0], rtol=1e-4, atol=1e-7):
+    value, slope = values[0, :-1], np.abs(slopes[0, :-1])
+    if not np.allclose(value, values_alone[:, 0], rtol=1e-4, atol=1e-7):
         return unknown[0], unknown[1]
-    # At a kink the frameworks take the flat side: relu'(0) = 0.
-    left, right = np.abs(np.diff(values[:3], axis=0)) / step
-    # In float32 a saturated activation looks flat over a short step; a flat side is flat over a long one too.
-    left = np.where(left == 0, np.abs(values[1] - values[3]) / stride, left)
-    right = np.where(right == 0, np.abs(values[4] - values[1]) / stride, right)
-    return values[1], np.minimum(left, right)
+    # Near saturation a slope is a small difference of large numbers.
+    if not np.allclose(slope, np.abs(slopes_alone[:, 0]), rtol=1e-4, atol=1e-5):
+        return unknown[0], unknown[1]
+    return value, slope
+
+
+def _differentiate(function: Any, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the values of a function, and the derivative of their sum by each point, in float32 as layers compute."""
+    x = keras.ops.convert_to_tensor(points, dtype="float32")
+    differentiate = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}.get(keras.backend.backend(), _differences)
+    values, slopes = (np.asarray(keras.ops.convert_to_numpy(part)) for part in differentiate(function, x))
+    return values.astype(np.float64), slopes.astype(np.float64)
+
+
+def _tensorflow(function: Any, x: Any) -> tuple[Any, Any]:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        values = function(x)
+    return values, tape.gradient(values, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _jax(function: Any, x: Any) -> tuple[Any, Any]:
+    import jax
+
+    values, pull_back = jax.vjp(function, x)
+    return values, pull_back(keras.ops.ones_like(values))[0]
+
+
+def _torch(function: Any, x: Any) -> tuple[Any, Any]:
+    import torch
+
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        values = function(x)
+        if not values.requires_grad:
+            return values, torch.zeros_like(x)
+        [slopes] = torch.autograd.grad(values.sum(), [x], materialize_grads=True)
+    return values.detach(), slopes
+
+
+def _differences(function: Any, x: Any) -> tuple[Any, Any]:
+    """Take the flatter side, over a short step and a long one: in float32 a saturated activation looks flat."""
+    values = function(x)
+    sides = []
+    for sign in (-1.0, 1.0):
+        short, long = (keras.ops.abs(function(x + sign * step) - values) / step for step in (1e-3, 0.5))
+        sides.append(keras.ops.where(short == 0, long, short))
+    return values, keras.ops.minimum(*sides)

@@ -29,7 +29,7 @@ class LayerUnits:
         activation: Keras name of the activation, None if it is unknown, not one of Keras' own, or not the only one.
         mirrored: whether what follows the activation is known and keeps opposite values opposite.
         rest_value: `(units,)`, what each unit gives if all its inputs are zero; NaN if not known.
-        rest_slope: `(units,)`, the smaller one-sided slope of the activation there; NaN if not known.
+        rest_slope: `(units,)`, the absolute slope of the activation there, as the backend has it; NaN if not known.
         noise: whether dropout or noise acts on single units.
         frozen: whether the layer has no trainable weights.
     """
