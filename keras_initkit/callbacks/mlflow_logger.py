@@ -82,6 +82,10 @@ class MLflowLogger(keras.callbacks.Callback):
         super().__init__()
         self.experiment = experiment
         self.run_name = run_name
+        if tags is not None and not isinstance(tags, Mapping):
+            raise ValueError(f"Expected `tags` to be a dict. Received: tags={describe(tags)}.")
+        if experiment is not None and not isinstance(experiment, str):
+            raise ValueError(f"Expected `experiment` to be a name. Received: experiment={describe(experiment)}.")
         self.tags = dict(tags or {})
         self.target = target
         self._goal = None if target is None else parse_target(target)

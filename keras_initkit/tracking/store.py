@@ -111,8 +111,8 @@ def check_agrees(client: "MlflowClient", active: "Run", experiment: str | None, 
         if name != experiment:
             raise TrackingError(
                 f"Expected the active run to be in the experiment {experiment!r}. Received: active run "
-                f"{active.info.run_id} in {name!r}. End it with `mlflow.end_run()`, or leave `experiment` out to "
-                "join it."
+                f"{active.info.run_id} in {name!r}. Leave `experiment` out to join it, end it with "
+                f"`mlflow.end_run()`, or, if autologging opens it, call `mlflow.set_experiment({experiment!r})` before."
             )
 
 

@@ -394,3 +394,15 @@ def test_logs_may_be_missing():
 def test_bad_arguments_are_refused_at_once(options, message):
     with pytest.raises(ValueError, match=message):
         MLflowLogger(**options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tags": "x"}, "Expected `tags` to be a dict. Received: tags='x'"),
+        ({"experiment": 3}, "Expected `experiment` to be a name. Received: experiment=3"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MLflowLogger(**arguments)

@@ -180,7 +180,7 @@ def test_an_active_run_is_left_alone_if_asked():
 def test_an_active_run_elsewhere_is_an_error(tmp_path):
     with mlflow.start_run():
         with pytest.raises(
-            TrackingError, match=r"in the experiment 'digits'. Received: active run .* in 'Default'. End"
+            TrackingError, match=r"in the experiment 'digits'. Received: active run .* in 'Default'. Leave"
         ):
             Recorder.open("digits")
         with pytest.raises(
