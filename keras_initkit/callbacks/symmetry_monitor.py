@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_initkit._checks import InitializationError, check_choice, check_integer
+from keras_initkit.callbacks.movement import Movement
 from keras_initkit.callbacks.running_fit import build_for_running_fit
 from keras_initkit.callbacks.unit_pictures import UnitPictures
 from keras_initkit.inspection.verdicts import LayerState, judge
@@ -104,6 +105,7 @@ class SymmetryMonitor(keras.callbacks.Callback):
         self._states: dict[str, LayerState] = {}
         self._pictures = UnitPictures()
         self._reader: UnitReader | None = None
+        self._movement: Movement | None = None
         self._reported: set[str] = set()
         self._missed = 0
 
@@ -121,6 +123,7 @@ class SymmetryMonitor(keras.callbacks.Callback):
                 "none. Remove SymmetryMonitor: output layers and layers of other types are not watched."
             )
         self._reader = UnitReader(self.model, self.layers)
+        self._movement = Movement(self.model)
         self._measure(0, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -138,8 +141,12 @@ class SymmetryMonitor(keras.callbacks.Callback):
 
     def _measure(self, epoch: int, logs: dict[str, Any] | None) -> None:
         assert self._reader is not None
+        assert self._movement is not None
         self._missed = 0
-        states = [judge(units, previous=self._states.get(units.layer)) for units in self._reader.read()]
+        trained = self._movement.since_last()
+        states = [
+            judge(units, previous=self._states.get(units.layer), trained=trained) for units in self._reader.read()
+        ]
         rows = [state.row(epoch) for state in states]
         self.rows += rows
         self.verdicts = {state.units.layer: state.verdict for state in states}

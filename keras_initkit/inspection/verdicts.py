@@ -33,6 +33,7 @@ class LayerState:
         locked: number of units that stay equal to another unit for ever.
         dead: number of units that get no gradient and cannot recover.
         verdict: one of the kit's verdicts.
+        observed: whether some of the dead units were found by watching them, not by their weights alone.
     """
 
     units: LayerUnits
@@ -40,6 +41,7 @@ class LayerState:
     locked: int
     dead: int
     verdict: str
+    observed: bool = False
 
     def row(self, epoch: int) -> dict[str, Any]:
         """Return the state as one row of a table; see `SymmetryMonitor.rows`."""
@@ -64,12 +66,15 @@ class LayerState:
         }
 
 
-def judge(units: LayerUnits, *, previous: LayerState | None = None) -> LayerState:
+def judge(units: LayerUnits, *, previous: LayerState | None = None, trained: bool = False) -> LayerState:
     """Measure one layer and give its verdict.
 
     * `exploding`: some weight is NaN or infinite.
     * `dead`: every unit is dead. A unit with zero incoming weights is dead if its activation is flat where the bias
-      puts it (zeros into ReLU), or if its outgoing weights are zero too and it gives zero.
+      puts it (zeros into ReLU), or if its outgoing weights are zero too and it gives zero. Units whose weights training
+      did not move at all since the previous measurement, and that are zero or equal incoming to another unit then and
+      now, are dead by observation. Units that differ and merely do not fire are not meant, nor are those that waited
+      for zero outgoing weights to move first, or that dropout or noise may have hidden: there all units must be still.
     * `locked`: units are equal incoming (weights, bias, per-unit scale) and outgoing, and neither dropout nor noise
       acts on single units. Where the consumers are unknown, units that were equal at the previous measurement and are
       still equal after their weights moved are locked by observation.
@@ -83,6 +88,8 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None) -> LayerStat
     Args:
         units: the weights of the layer.
         previous: the state at the measurement before, if there was one.
+        trained: whether training moved any weights of the model since then. Defaults to `False`: units that did not
+            move say nothing.
 
     Returns:
         The `LayerState`.
@@ -94,8 +101,9 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None) -> LayerStat
     none = np.zeros_like(same_in)
     locked = none if units.frozen or units.noise or not same_in.any() else _locked(units, previous)
     dead = none if units.frozen else _dead(units)
-    verdict = _verdict(units, same_in, locked, dead)
-    return LayerState(units, similarity, int(locked.sum()), int(dead.sum()), verdict)
+    left = none if units.frozen or not trained else _left_behind(units, previous) & ~dead
+    verdict = _verdict(units, same_in, locked, dead | left)
+    return LayerState(units, similarity, int(locked.sum()), int((dead | left).sum()), verdict, bool(left.any()))
 
 
 def _verdict(units: LayerUnits, same_in: NDArray[np.bool_], locked: NDArray[np.bool_], dead: NDArray[np.bool_]) -> str:
@@ -154,6 +162,23 @@ def _dead(units: LayerUnits) -> NDArray[np.bool_]:
     if units.outgoing is not None and units.outgoing.size:
         mute = ~units.outgoing.any(axis=0) & (units.rest_value == 0)
     return silent & (flat | mute)
+
+
+def _left_behind(units: LayerUnits, previous: LayerState | None) -> NDArray[np.bool_]:
+    """Return which units did not move, and are zero or equal to another one then and now."""
+    none = np.zeros(units.kernel.shape[1], dtype=bool)
+    if previous is None or previous.similarity is None:
+        return none
+    before = previous.units
+    still = (before.kernel == units.kernel).all(axis=0) & (before.bias == units.bias)
+    if units.noise and not still.all():
+        return none
+    if before.outgoing is not None and units.outgoing is not None:
+        still &= before.outgoing.any(axis=0) | ~units.outgoing.any(axis=0)
+    if not still.any():
+        return none
+    alike = _shared(_classes(_balanced(_incoming(before), _incoming(units)), units))
+    return still & (alike | ~units.kernel.any(axis=0))
 
 
 def _nearly_equal(units: LayerUnits) -> bool:

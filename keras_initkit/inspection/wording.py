@@ -16,10 +16,13 @@ def locked_message(states: list[LayerState], epoch: int) -> str:
 def _finding(state: LayerState) -> str:
     layer, units = state.units.layer, state.units.kernel.shape[1]
     if state.verdict == "dead":
-        return (
-            f"{layer}: {state.dead} of {units} units are dead: their weights are zero and no gradient reaches them. "
-            f"Give this layer {_RANDOM}."
-        )
+        why = "their weights are zero and no gradient reaches them"
+        if state.observed:
+            why = (
+                "no gradient moved them since the measurement before, and their weights are zero or the same as those "
+                "of another unit"
+            )
+        return f"{layer}: {state.dead} of {units} units are dead: {why}. Give this layer {_RANDOM}."
     distinct = state.similarity.distinct if state.similarity else units
     return (
         f"{layer}: {state.locked} of {units} units are locked ({distinct} distinct): they have the same incoming and "

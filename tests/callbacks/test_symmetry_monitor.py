@@ -348,6 +348,36 @@ def test_it_works_with_a_model_that_was_built_by_a_call():
     assert set(by_epoch(monitor).values()) == {"locked"}
 
 
+def test_units_that_no_step_moves_are_found_by_watching():
+    keras.utils.set_random_seed(0)
+    block = [L.Dense(4, kernel_initializer=CONSTANT, name="one"), L.LayerNormalization(), L.ReLU()]
+    block += [L.Dense(3, kernel_initializer=CONSTANT, name="two"), L.PReLU()]
+    model = keras.Sequential([keras.Input((5,)), *block, L.Dense(1)])  # nothing but the last bias moves
+    model.compile("sgd", "mse", run_eagerly=True)
+    monitor = SymmetryMonitor()
+    with pytest.warns(UserWarning) as caught:
+        model.fit(X, Y, batch_size=16, epochs=2, verbose=0, callbacks=[monitor])
+    assert by_epoch(monitor) == {
+        (0, "one"): "locked", (0, "two"): "transient", (1, "one"): "dead", (1, "two"): "dead",
+        (2, "one"): "dead", (2, "two"): "dead",
+    }  # fmt: skip
+    assert by_epoch(monitor, "dead")[1, "two"] == 3
+    assert ["two: 3 of 3 units are dead: no gradient moved them" in str(w.message) for w in caught] == [False, True]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_units_are_not_dead_because_the_learning_rate_is_still_zero(bias):
+    keras.utils.set_random_seed(0)
+    layers = [L.Dense(4, "tanh", kernel_initializer=CONSTANT, use_bias=bias, name="one"), L.Dense(1, use_bias=bias)]
+    model = keras.Sequential([keras.Input((5,)), *layers])
+    model.compile("sgd", "mse", run_eagerly=True)
+    monitor = SymmetryMonitor(on_locked="raise")
+    warm_up = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 * epoch)
+    model.fit(X, Y, batch_size=16, epochs=2, verbose=0, callbacks=[monitor, warm_up])
+    assert list(by_epoch(monitor).values())[:2] == ["transient", "transient"]
+    assert by_epoch(monitor, "distinct")[2, "one"] == 4
+
+
 class Subclassed(keras.Model):
     def __init__(self):
         super().__init__()

@@ -426,6 +426,145 @@ def test_without_known_consumers_units_are_locked_once_they_moved_and_stayed_equ
     assert judge(layer_units(moved, noise=True), previous=first).locked == 0
 
 
+def pairs_and_zeros():
+    """Units 0 and 1 are equal, 2 is zero, 3 and 4 are neither."""
+    units = random_units(6, 5, 0)
+    units.kernel[:, 1] = units.kernel[:, 0]
+    units.kernel[:, 2] = 0
+    return units
+
+
+def test_units_that_training_left_behind_are_dead_if_they_are_equal_or_zero():
+    units = pairs_and_zeros()
+    first = judge(units)
+    assert (first.verdict, first.dead, first.observed) == ("transient", 0, False)
+    still = judge(units, previous=first, trained=True)
+    assert (still.verdict, still.dead, still.observed) == ("dead", 3, True)
+    assert judge(units, previous=first).dead == 0  # nothing of the model moved
+    assert judge(units, trained=True).dead == 0  # nothing to compare with
+    assert judge(dataclasses.replace(units, frozen=True), previous=first, trained=True).dead == 0
+    unknown = dataclasses.replace(units, outgoing=None, mirrored=False)
+    assert judge(unknown, previous=judge(unknown), trained=True).dead == 3
+    broken = judge(dataclasses.replace(units, kernel=units.kernel * np.nan))
+    assert judge(units, previous=broken, trained=True).dead == 0
+
+
+@pytest.mark.parametrize("part", ["kernel", "bias"])
+def test_units_that_moved_by_the_smallest_step_are_not_left_behind(part):
+    units = pairs_and_zeros()
+    moved = np.nextafter(getattr(units, part), np.float32(9))
+    assert judge(dataclasses.replace(units, **{part: moved}), previous=judge(units), trained=True).dead == 0
+
+
+def test_units_that_became_equal_or_zero_only_now_are_not_left_behind():
+    units = pairs_and_zeros()
+    scales = np.array([[1.0, 2, 1, 1, 1]], np.float32)
+    apart = judge(dataclasses.replace(units, scales=scales))
+    assert judge(dataclasses.replace(units, scales=np.ones_like(scales)), previous=apart, trained=True).dead == 1
+
+
+def test_units_that_waited_for_the_weights_behind_them_are_not_left_behind():
+    units = pairs_and_zeros()
+    closed = judge(dataclasses.replace(units, outgoing=np.zeros_like(units.outgoing)))
+    assert judge(units, previous=closed, trained=True).dead == 0
+    assert judge(closed.units, previous=closed, trained=True).dead == 3  # and go on waiting
+
+
+def test_units_that_noise_may_have_hidden_are_left_behind_only_all_together():
+    units = dataclasses.replace(pairs_and_zeros(), noise=True)
+    first = judge(units)
+    assert judge(units, previous=first, trained=True).dead == 3
+    moved = units.kernel.copy()
+    moved[:, 4] += 1
+    assert judge(dataclasses.replace(units, kernel=moved), previous=first, trained=True).dead == 0
+
+
+def constant(value=0.1):
+    return {"kernel_initializer": keras.initializers.Constant(value)}
+
+
+def residual(**last):
+    inputs = keras.Input((5, 5, 2))
+    x = L.Conv2D(4, 3, padding="same")(inputs)
+    branch = L.Conv2D(4, 3, padding="same", name="watched", **last)(x)
+    branch = L.BatchNormalization(gamma_initializer="zeros")(branch)
+    return keras.Model(inputs, L.Dense(1)(L.GlobalAveragePooling2D()(L.Add()([x, branch]))))
+
+
+def watched(**kwargs):
+    return L.Dense(4, name="watched", **kwargs)
+
+
+def scaled_by_zero():
+    return L.BatchNormalization(gamma_initializer="zeros")
+
+
+ZEROS = {"kernel_initializer": "zeros"}
+LEFT_BEHIND = {
+    "zeros under a zero scale": lambda: functional(
+        watched(**ZEROS), scaled_by_zero(), L.Activation("tanh"), L.Dense(3), L.Dense(1), shape=(6,)
+    ),
+    "zeros under dropout and a zero scale": lambda: functional(
+        watched(**ZEROS), L.Dropout(0.5), scaled_by_zero(), L.Activation("tanh"), L.Dense(1), shape=(6,)
+    ),
+    "zeros at the end of a residual branch": lambda: residual(**ZEROS),
+    "constants that a normalisation over them takes off": lambda: functional(
+        watched(**constant()), L.LayerNormalization(), L.ReLU(), L.Dense(4, **constant()), L.PReLU(), L.Dense(1),
+        shape=(6,),
+    ),
+    "constants that get nothing but zero": lambda: functional(
+        L.Dense(4, **constant()), L.LayerNormalization(), L.ReLU(), watched(**constant()), L.PReLU(), L.Dense(1),
+        shape=(6,),
+    ),
+    "constants in groups": lambda: functional(
+        watched(activation="tanh", **constant()), L.GroupNormalization(2), L.Dense(1, **constant()), shape=(6,)
+    ),
+}  # fmt: skip
+NOT_LEFT_BEHIND = {
+    "constants at the end of a residual branch": lambda: residual(**constant()),
+    "random under a zero scale": lambda: functional(watched(), scaled_by_zero(), L.ReLU(), L.Dense(1), shape=(6,)),
+    "constants under a zero scale": lambda: functional(
+        watched(**constant()), scaled_by_zero(), L.Activation("tanh"), L.Dense(1), shape=(6,)
+    ),
+    "random that do not fire": lambda: functional(
+        watched(activation="relu", bias_initializer=keras.initializers.Constant(-99.0)), L.Dense(1), shape=(6,)
+    ),
+    "constants under dropout": lambda: functional(
+        watched(activation="tanh", **constant()), L.Dropout(0.5), L.Dense(1), shape=(6,)
+    ),
+    "constants in groups before random weights": lambda: functional(
+        watched(activation="tanh", **constant()), L.GroupNormalization(2), L.Dense(1), shape=(6,)
+    ),
+    "zeros before zeros": lambda: functional(
+        watched(activation="sigmoid", **ZEROS), L.Dense(2, **ZEROS), shape=(6,)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("name", [*LEFT_BEHIND, *NOT_LEFT_BEHIND])
+def test_what_is_left_behind_after_some_steps_is_still_there_after_more(name, steps):
+    keras.utils.set_random_seed(0)
+    model = (LEFT_BEHIND.get(name) or NOT_LEFT_BEHIND[name])()
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    x = np.random.default_rng(0).standard_normal((16, *model.input_shape[1:])).astype("float32")
+    y = x.reshape(16, -1)[:, : model.output_shape[-1]] ** 2
+    reader = UnitReader(model, ["watched"])
+    before = judge(reader.read()[0])
+    for _ in range(steps):
+        model.train_on_batch(x, y)
+    [after] = reader.read()
+    state = judge(after, previous=before, trained=True)
+    for _ in range(4):
+        model.train_on_batch(x, y)
+    assert before.dead == 0
+    if name in LEFT_BEHIND:
+        assert (state.verdict, state.dead) == ("dead", 4)
+        np.testing.assert_array_equal(reader.read()[0].kernel, before.units.kernel)
+    else:
+        assert (state.dead, state.observed) == (0, False)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("part", ["kernel", "bias", "scales"])
 def test_weights_that_are_not_finite_are_exploding(part, value):
@@ -490,3 +629,13 @@ def test_the_message_names_the_layers_what_is_wrong_and_what_to_change():
         'Give this layer kernel_initializer="he_normal" (or another random one).'
     )
     assert "measured after epoch 3:" in locked_message([dead], 3)
+
+
+def test_the_message_says_what_was_seen_of_units_that_were_left_behind():
+    units = layer_units(np.ones((6, 4)), layer="deep")
+    left = judge(units, previous=judge(units), trained=True)
+    assert locked_message([left], 1).endswith(
+        "  deep: 4 of 4 units are dead: no gradient moved them since the measurement before, and their weights are "
+        'zero or the same as those of another unit. Give this layer kernel_initializer="he_normal" (or another random '
+        "one)."
+    )
