@@ -60,7 +60,9 @@ class UnitReader:
 
     Args:
         model: a built Keras model: Sequential, functional or subclassed, with nested models.
-        layers: names or paths of the layers to read. Defaults to all hidden Dense and convolution layers.
+        layers: names or paths of the layers to read. Defaults to all hidden Dense and convolution layers. Where there
+            is no graph that tells the output layer (subclassed models), the last one defined is taken for it; it is
+            read if it is named here.
 
     Raises:
         ValueError: if a name is unknown, or there is no such layer in the model.
@@ -72,6 +74,8 @@ class UnitReader:
             for path, layer, graph in weight_layers(model)
             if has_units(layer) and layer.built
         ]
+        if layers is None and Graph.of(model) is None:
+            hidden = hidden[:-1]
         hidden = [h for h in hidden if not h.consumers.reaches_output]
         self._hidden = hidden if layers is None else _selected(hidden, layers)
 

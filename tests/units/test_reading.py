@@ -299,11 +299,33 @@ def test_subclassed_models_are_read_without_outgoing_weights():
     model = Subclassed()
     assert UnitReader(model).paths == []  # not built yet
     model(np.zeros((1, 3), "float32"))
-    hidden, out = UnitReader(model).read()
+    [hidden] = UnitReader(model).read()
+    assert hidden.layer == "hidden"
     assert hidden.outgoing is None
     assert not hidden.mirrored
     assert judge(hidden).verdict == "dead"
+
+
+def test_the_last_layer_of_a_subclassed_model_is_its_output_unless_it_is_named():
+    class Nested(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.body = Subclassed()
+            self.head = sequential(L.Dense(3, name="one"), L.Dense(2, name="two"), L.Softmax(), shape=(2,))
+            self.head.name = "head"
+            self.scale = L.Rescaling(2.0)
+
+        def call(self, inputs):
+            return self.scale(self.head(self.body(inputs)))
+
+    model = Nested()
+    model(np.zeros((1, 3), "float32"))
+    body = model.body.name
+    assert UnitReader(model).paths == [f"{body}/hidden", f"{body}/out", "head/one"]
+    assert UnitReader(model, ["two", "hidden"]).paths == [f"{body}/hidden", "head/two"]
+    [out] = UnitReader(model.body, ["out"]).read()
     assert judge(out).verdict == "transient"
+    assert UnitReader(sequential(model.body, L.Dense(2))).paths == [f"{body}/hidden", f"{body}/out"]
 
 
 def test_every_array_is_fetched_once_per_reading(monkeypatch):
