@@ -51,7 +51,8 @@ class SymmetryMonitor(keras.callbacks.Callback):
     ```
 
     Args:
-        layers: names or paths (`"block/dense"`) of the layers to watch. Defaults to `None`: every hidden layer.
+        layers: names or paths (`"block/dense"`) of the layers to watch. Defaults to `None`: every hidden layer. In a
+            subclassed model the last layer defined is taken for the output and watched only if it is named here.
         every: measure after every so many epochs; epoch 0 and the last one are always measured. Defaults to 1.
         statistics: the keys that are added to Keras' `logs`. Defaults to all of them; `rows` holds all in any case.
         on_locked: what to do when locked or dead layers are first seen. One of `"warn"` (a `UserWarning`), `"raise"`

@@ -34,6 +34,7 @@ class LayerState:
         dead: number of units that get no gradient and cannot recover.
         verdict: one of the kit's verdicts.
         observed: whether some of the dead units were found by watching them, not by their weights alone.
+        opposite: whether some of the locked units have the weights of another one only up to their sign.
     """
 
     units: LayerUnits
@@ -42,6 +43,7 @@ class LayerState:
     dead: int
     verdict: str
     observed: bool = False
+    opposite: bool = False
 
     def row(self, epoch: int) -> dict[str, Any]:
         """Return the state as one row of a table; see `SymmetryMonitor.rows`."""
@@ -103,7 +105,15 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None, trained: boo
     dead = none if units.frozen else _dead(units)
     left = none if units.frozen or not trained else _left_behind(units, previous) & ~dead
     verdict = _verdict(units, same_in, locked, dead | left)
-    return LayerState(units, similarity, int(locked.sum()), int((dead | left).sum()), verdict, bool(left.any()))
+    return LayerState(
+        units,
+        similarity,
+        locked=int(locked.sum()),
+        dead=int((dead | left).sum()),
+        verdict=verdict,
+        observed=bool(left.any()),
+        opposite=bool(locked.any()) and _has_opposite(units, locked),
+    )
 
 
 def _verdict(units: LayerUnits, same_in: NDArray[np.bool_], locked: NDArray[np.bool_], dead: NDArray[np.bool_]) -> str:
@@ -122,11 +132,14 @@ def _verdict(units: LayerUnits, same_in: NDArray[np.bool_], locked: NDArray[np.b
 
 
 def _classes(vectors: NDArray[Any], units: LayerUnits, tolerance: float | None = None) -> NDArray[np.intp]:
-    # A sign flip maps (w, b, v) to (-w, -b, -v).
-    sign = units.mirrored and is_odd(units.activation)
     if tolerance is None:
         tolerance = rounding_tolerance(units.kernel.dtype)
-    return equivalence_classes(vectors, sign=sign, tolerance=tolerance)
+    return equivalence_classes(vectors, sign=_sign_is_free(units), tolerance=tolerance)
+
+
+def _sign_is_free(units: LayerUnits) -> bool:
+    """Return whether a sign flip, which maps (w, b, v) to (-w, -b, -v), leaves what a unit does."""
+    return units.mirrored and is_odd(units.activation)
 
 
 def _shared(labels: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -143,6 +156,14 @@ def _locked(units: LayerUnits, previous: LayerState | None) -> NDArray[np.bool_]
         return np.zeros(units.kernel.shape[1], dtype=bool)
     moved = (previous.units.kernel != units.kernel).any(axis=0)
     return moved & _shared(_classes(_balanced(_incoming(previous.units), _incoming(units)), units))
+
+
+def _has_opposite(units: LayerUnits, locked: NDArray[np.bool_]) -> bool:
+    """Return whether a locked unit has no company without a sign flip; only known consumers allow for one."""
+    if units.outgoing is None or not _sign_is_free(units):
+        return False
+    joint = _balanced(_incoming(units), units.outgoing)
+    return not _shared(equivalence_classes(joint, tolerance=rounding_tolerance(units.kernel.dtype)))[locked].all()
 
 
 def _incoming(units: LayerUnits) -> NDArray[Any]:

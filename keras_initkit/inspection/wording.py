@@ -24,7 +24,8 @@ def _finding(state: LayerState) -> str:
             )
         return f"{layer}: {state.dead} of {units} units are dead: {why}. Give this layer {_RANDOM}."
     distinct = state.similarity.distinct if state.similarity else units
+    sign, equal = (", up to sign", "equal up to sign") if state.opposite else ("", "equal")
     return (
         f"{layer}: {state.locked} of {units} units are locked ({distinct} distinct): they have the same incoming and "
-        f"outgoing weights as another unit, get the same gradients, and stay equal. Give this layer {_RANDOM}."
+        f"outgoing weights as another unit{sign}, get the same gradients, and stay {equal}. Give this layer {_RANDOM}."
     )

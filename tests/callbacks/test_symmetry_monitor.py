@@ -355,7 +355,7 @@ def test_units_that_no_step_moves_are_found_by_watching():
     model = keras.Sequential([keras.Input((5,)), *block, L.Dense(1)])  # nothing but the last bias moves
     model.compile("sgd", "mse", run_eagerly=True)
     monitor = SymmetryMonitor()
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="cannot learn") as caught:
         model.fit(X, Y, batch_size=16, epochs=2, verbose=0, callbacks=[monitor])
     assert by_epoch(monitor) == {
         (0, "one"): "locked", (0, "two"): "transient", (1, "one"): "dead", (1, "two"): "dead",
@@ -379,11 +379,11 @@ def test_units_are_not_dead_because_the_learning_rate_is_still_zero(bias):
 
 
 class Subclassed(keras.Model):
-    def __init__(self):
+    def __init__(self, hidden=CONSTANT, outputs=1, output="glorot_uniform"):
         super().__init__()
-        self.one = L.Dense(4, "tanh", kernel_initializer=CONSTANT, name="one")
-        self.two = L.Dense(3, "tanh", kernel_initializer=CONSTANT, name="two")
-        self.out = L.Dense(1, name="out")
+        self.one = L.Dense(4, "tanh", kernel_initializer=hidden, name="one")
+        self.two = L.Dense(3, "tanh", kernel_initializer=hidden, name="two")
+        self.out = L.Dense(outputs, kernel_initializer=output, name="out")
 
     def call(self, inputs):
         return self.out(self.two(self.one(inputs)))
@@ -400,6 +400,18 @@ def test_in_a_subclassed_model_locks_are_found_by_watching():
     verdicts = by_epoch(monitor)
     assert (verdicts[0, "one"], verdicts[1, "one"]) == ("transient", "locked")
     assert (verdicts[0, "two"], verdicts[1, "two"]) == ("transient", "plateau")  # separated, by one step
+
+
+def test_classes_that_do_not_occur_make_no_locked_layer_of_a_subclassed_model():
+    keras.utils.set_random_seed(0)
+    model = Subclassed("glorot_uniform", 5, "zeros")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+    model(X[:1])
+    classes = (X[:, 0] > 0).astype("int32")
+    model.fit(X, classes, verbose=0, callbacks=[SymmetryMonitor(on_locked="raise")])
+    named = SymmetryMonitor(layers=["out"], on_locked="ignore")
+    model.fit(X, classes, epochs=2, verbose=0, callbacks=[named])
+    assert named.verdicts == {"out": "locked"}  # the same three classes never occur
 
 
 # ---------------------------------------------------------------------------------------------------- what it says

@@ -631,6 +631,20 @@ def test_the_message_names_the_layers_what_is_wrong_and_what_to_change():
     assert "measured after epoch 3:" in locked_message([dead], 3)
 
 
+def test_the_message_does_not_call_opposite_weights_the_same():
+    kernel, outgoing = np.random.default_rng(0).standard_normal((2, 6, 4))
+    kernel[:, 1], outgoing[:, 1] = kernel[:, 0], outgoing[:, 0]
+    units = layer_units(kernel, outgoing, activation="tanh", layer="deep")
+    assert "weights as another unit, get the same gradients, and stay equal." in locked_message([judge(units)], 0)
+    units.kernel[:, 1] *= -1
+    units.outgoing[:, 1] *= -1
+    assert (
+        "  deep: 2 of 4 units are locked (3 distinct): they have the same incoming and outgoing weights as another "
+        "unit, up to sign, get the same gradients, and stay equal up to sign. Give this layer"
+    ) in locked_message([judge(units)], 0)
+    assert judge(dataclasses.replace(units, activation="gelu")).locked == 0
+
+
 def test_the_message_says_what_was_seen_of_units_that_were_left_behind():
     units = layer_units(np.ones((6, 4)), layer="deep")
     left = judge(units, previous=judge(units), trained=True)
