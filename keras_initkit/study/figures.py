@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -40,7 +41,8 @@ def curves(results: "StudyResults", metric: str) -> Figure:
             axes.set_ylim(top=top)
     if metric == results.target.metric:
         axes.axhline(results.target.value, color="black", linestyle=":", linewidth=1)
-        axes.annotate(f" {results.target}", (0, results.target.value), fontsize="small", va="bottom")
+        place = {"xycoords": ("axes fraction", "data"), "fontsize": "small", "ha": "right", "va": "top"}
+        axes.annotate(str(results.target), (0.99, results.target.value), **place)
     replicas = len(results.seeds)
     axes.set(xlabel="epoch", ylabel=metric, title=f"{metric}: {replicas} seeds each, median and range")
     _legend(figure, axes)
@@ -65,9 +67,9 @@ def symmetry(results: "StudyResults") -> Figure:
             low, median, high = _range(sign * worst)
             colour = results.colours[name]
             axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
-            # Many initializers give the same line; dashes of different phase let all of them be seen.
-            style = (4 * index, (4, 4 * max(len(results.initializers) - 1, 0)))
-            axes.plot(epochs, median, color=colour, linewidth=2.5, linestyle=style, label=name)
+            # Many initializers give the same line; drawn ever thinner on top of each other, all of them are seen.
+            width = 1.5 + 1.1 * (len(results.initializers) - 1 - index)
+            axes.plot(epochs, median, color=colour, linewidth=width, label=name, solid_capstyle="butt")
         axes.set(xlabel="epoch", ylim=(-0.04, 1.06))
     panels[0].set(ylabel="share of distinct units", title="Units that differ from all others, worst layer")
     panels[1].set(ylabel="rms cosine", title="Alikeness of the units, worst layer")
@@ -137,6 +139,7 @@ def _canvas() -> tuple[Figure, Any]:
 
 def _legend(figure: Figure, axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
+    handles = [Line2D([], [], color=handle.get_color(), linewidth=2) for handle in handles]
     if handles:
         figure.legend(handles, labels, loc="outside right upper", fontsize="small", frameon=False)
 
