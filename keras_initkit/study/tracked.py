@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import numpy as np
 from keras_initkit.inspection.worst import STATISTICS, worst_value
 from keras_initkit.study.pictures import pack, unpack
 from keras_initkit.study.record import Replica
+from keras_initkit.tracking.errors import TrackingError
 from keras_initkit.tracking.finished import PICTURES, RECORD, finished_replicas, kept_arrays
 from keras_initkit.tracking.keys import log_key
 from keras_initkit.tracking.recorder import Recorder
@@ -29,6 +31,8 @@ _UI_ADDRESS = "http://127.0.0.1:5000"
 class StudyTracker:
     """Writes a study to an MLflow experiment. The summary run is open as long as the study runs.
 
+    A store that cannot be used at the start is an error; one that fails later is a warning, and the study goes on.
+
     Args:
         experiment: name of the experiment.
         study_id: text that the runs of the study share as the tag `initkit.study`.
@@ -43,7 +47,7 @@ class StudyTracker:
 
     def _open(self, kind: str, *, run_name: str, tags: dict[str, str] | None = None) -> Recorder:
         own = {"initkit.study": self._study_id, "initkit.kind": kind, **(tags or {})}
-        return Recorder.open(self._experiment, run_name=run_name, tags=own, on_error="raise", join_active=False)
+        return Recorder.open(self._experiment, run_name=run_name, tags=own, on_error="warn", join_active=False)
 
     @contextlib.contextmanager
     def summary_run(self) -> Iterator[None]:
@@ -61,9 +65,17 @@ class StudyTracker:
         return next(iter(unpack(arrays).values()), {}) if arrays else {}
 
     def record(self, replica: Replica, key: str, colour: str, pictures: dict[str, Any]) -> str:
-        """Write one replica as a run, with the cosine matrices of its units if there are any; return the run's id."""
+        """Write one replica as a run, with the cosine matrices of its units if there are any.
+
+        Returns:
+            The id of the run, empty if the store failed.
+        """
         tags = {"initkit.replica_key": key, "mlflow.runColor": colour}
-        recorder = self._open("replica", run_name=f"{replica.initializer} · seed {replica.seed}", tags=tags)
+        try:
+            recorder = self._open("replica", run_name=f"{replica.initializer} · seed {replica.seed}", tags=tags)
+        except TrackingError as error:
+            warnings.warn(f"{error} The study goes on; this replica is not in MLflow.", stacklevel=2)
+            return ""
         with recorder:
             params = {**self._params, **replica.initial_state.get("params", {})}
             recorder.params({**params, "init/name": replica.initializer, "seed": replica.seed})
@@ -87,10 +99,10 @@ class StudyTracker:
         """Write the numbers that depend on a target which is known only now to the runs of the replicas."""
         if results.target_source == "given":
             return
+        client = self._summary.client
         for record in results.records:
-            if record.status == "finished":
-                client = self._summary.client
-                run = Recorder(client, client.get_run(record.run_id), owner=False, on_error="raise")
+            if record.status == "finished" and record.run_id and self._summary.recording:
+                run = Recorder(client, client.get_run(record.run_id), owner=False, on_error="warn")
                 run.scalars({f"convergence/{_shown(name)}": value for name, value in record.metrics.items()})
 
     def summarise(self, results: "StudyResults") -> str:

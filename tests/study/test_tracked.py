@@ -1,6 +1,7 @@
 """A study in MLflow: replicas, summary, view, resuming, failures."""
 
 import json
+import os
 
 import keras
 import mlflow
@@ -160,6 +161,26 @@ def test_a_store_that_cannot_be_written_is_refused_before_training(monkeypatch, 
     with pytest.raises(TrackingError, match="Expected a database that can be written"):
         study(callbacks=[Trained()])
     assert not trained
+
+
+def test_a_store_that_fails_in_the_middle_does_not_end_the_study(monkeypatch, tmp_path):
+    good = os.environ["MLFLOW_TRACKING_URI"]
+    (tmp_path / "file").write_text("")
+
+    class Break(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            if len(trained) == 1:
+                monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
+            trained.append(1)
+
+    trained = []
+    with pytest.warns(UserWarning, match=r"a database that can be written.*The study goes on") as caught:
+        results = study(callbacks=[Break()])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", good)
+    assert len(caught) == 3
+    assert [r.status for r in results.records] == ["finished"] * 4
+    assert [bool(r.run_id) for r in results.records] == [True, False, False, False]
+    assert len(runs()) == 1
 
 
 def test_an_active_run_of_the_user_is_left_alone():
