@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -121,7 +122,7 @@ def ui(host: str, port: int) -> None:
     with _quiet_imports():
         from keras_initkit.tracking.server import comparison_links, serve
         from keras_initkit.tracking.store import connect
-    with _usage_errors():
+    with _usage_errors(), _exit_on_sigterm():
         client = connect()
         click.echo(f"Starting the MLflow UI on {client.tracking_uri} ...")
         with serve(host=host, port=port) as address:
@@ -134,6 +135,16 @@ def ui(host: str, port: int) -> None:
             with contextlib.suppress(KeyboardInterrupt):
                 _wait_forever()
             click.echo("Stopped.")
+
+
+@contextlib.contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """End the block properly if the process is told to end, so that the server it started ends with it."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _wait_forever() -> None:

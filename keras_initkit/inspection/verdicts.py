@@ -79,7 +79,8 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None, trained: boo
       for zero outgoing weights to move first, or that dropout or noise may have hidden: there all units must be still.
     * `locked`: units are equal incoming (weights, bias, per-unit scale) and outgoing, and neither dropout nor noise
       acts on single units. Where the consumers are unknown, units that were equal at the previous measurement and are
-      still equal after their weights moved are locked by observation.
+      still equal after their weights moved are locked by observation. A locked layer that stands still is called
+      locked too; its number of dead units says the rest.
     * `transient`: units are equal incoming, but not outgoing, or noise will separate them.
     * `redundant`: units of a frozen layer are equal incoming; a frozen layer is neither locked nor dead, since it is
       not meant to learn.
@@ -104,7 +105,7 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None, trained: boo
     locked = none if units.frozen or units.noise or not same_in.any() else _locked(units, previous)
     dead = none if units.frozen else _dead(units)
     left = none if units.frozen or not trained else _left_behind(units, previous) & ~dead
-    verdict = _verdict(units, same_in, locked, dead | left)
+    verdict = _verdict(units, same_in, locked, dead, left)
     return LayerState(
         units,
         similarity,
@@ -116,13 +117,19 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None, trained: boo
     )
 
 
-def _verdict(units: LayerUnits, same_in: NDArray[np.bool_], locked: NDArray[np.bool_], dead: NDArray[np.bool_]) -> str:
+def _verdict(
+    units: LayerUnits,
+    same_in: NDArray[np.bool_],
+    locked: NDArray[np.bool_],
+    dead: NDArray[np.bool_],
+    left: NDArray[np.bool_],
+) -> str:
     inputs, count = units.kernel.shape
     if dead.all():
         return "dead"
     if locked.any():
         return "locked"
-    if dead.any():
+    if (dead | left).any():
         return "dead"
     if same_in.any():
         return "redundant" if units.frozen else "transient"

@@ -358,9 +358,10 @@ def test_units_that_no_step_moves_are_found_by_watching():
     with pytest.warns(UserWarning, match="cannot learn") as caught:
         model.fit(X, Y, batch_size=16, epochs=2, verbose=0, callbacks=[monitor])
     assert by_epoch(monitor) == {
-        (0, "one"): "locked", (0, "two"): "transient", (1, "one"): "dead", (1, "two"): "dead",
-        (2, "one"): "dead", (2, "two"): "dead",
+        (0, "one"): "locked", (0, "two"): "transient", (1, "one"): "locked", (1, "two"): "dead",
+        (2, "one"): "locked", (2, "two"): "dead",
     }  # fmt: skip
+    assert by_epoch(monitor, "dead")[1, "one"] == 4
     assert by_epoch(monitor, "dead")[1, "two"] == 3
     assert ["two: 3 of 3 units are dead: no gradient moved them" in str(w.message) for w in caught] == [False, True]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_initkit as ik
+from keras_initkit.study.record import worst_verdict
 from tests.study.problem import build_model, digits
 
 X, Y = digits()
@@ -42,7 +43,11 @@ def test_constants_are_locked_from_epoch_0_to_the_end_and_random_weights_are_not
             assert row["locked"] == (0 if record.initializer == "he_normal" else row["units"])
             assert row["distinct"] == (row["units"] if record.initializer == "he_normal" else 1)
     verdicts = dict(zip(results.replicas["initializer"], results.replicas["verdict"], strict=True))
-    assert verdicts == {"zeros": "locked, dead", "he_normal": "healthy", "Constant(value=0.5)": "locked"}
+    assert verdicts["zeros"] == "locked, dead"
+    assert verdicts["he_normal"] == "healthy"
+    # 0.5 explodes in the first steps; locked it is from the start, and what the explosion leaves does not move.
+    assert verdicts["Constant(value=0.5)"] in ("locked", "locked, dead")
+    assert {worst_verdict(r.symmetry_at(0)) for r in results.records[6:]} == {"locked"}
 
 
 def test_the_table_ranks_what_learns_first(results):
