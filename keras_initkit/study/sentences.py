@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from keras_initkit.study.results import StudyResults
 
 _MEANING = {
-    "locked, dead": "all zeros give no gradient: {detail}",
+    "locked, dead": "hidden units are copies of each other and no gradient moves them: {detail}",
     "dead": "units get no gradient and cannot recover: {detail}",
     "locked": "hidden units are copies of each other and stay copies: {detail}",
     "exploding": "the weights became infinite",
