@@ -56,7 +56,7 @@ class StudyProgress:
             self._bar.update(self._task, completed=self._done)
 
     def reached(self, epochs: int) -> None:
-        """Set the count, after a replica that needed fewer epochs than its budget."""
+        """Set the count, after replicas that stopped early, failed or were known."""
         self._done = epochs
         if self._bar:
             self._bar.update(self._task, completed=epochs)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -237,10 +237,6 @@ class StudyResults:
             pictures=pictures,
             url=content["url"],
         )
-
-    def with_url(self, url: str) -> "StudyResults":
-        """Return the same results with the address of their comparison."""
-        return replace(self, url=url)
 
 
 def _last(value: float) -> float:

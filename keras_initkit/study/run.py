@@ -128,7 +128,7 @@ def compare(
         known = tracker.finished(list(keys.values())) if reusable else {}
         results = study.results(study.train(tracker, keys, known))
         tracker.score(results)
-        return results.with_url(tracker.summarise(results))
+        return replace(results, url=tracker.summarise(results))
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,7 @@ class _Study:
                     if first.pictures:
                         fresh = {seed: replace(outcome, pictures={}) for seed, outcome in fresh.items()}
                 outcomes += [fresh.get(s) or known_here[s] for s in self.seeds]
+                self.progress.reached(len(outcomes) * self.engine.epochs)
         return outcomes
 
     def _train_group(

@@ -14,9 +14,9 @@ import numpy as np
 from keras_initkit.inspection.worst import STATISTICS, worst_value
 from keras_initkit.study.pictures import pack, unpack
 from keras_initkit.study.record import Replica
-from keras_initkit.tracking.errors import TrackingError
+from keras_initkit.tracking.errors import TrackingError, first_line
 from keras_initkit.tracking.finished import PICTURES, RECORD, finished_replicas, kept_arrays
-from keras_initkit.tracking.keys import log_key
+from keras_initkit.tracking.keys import convergence_name, log_key
 from keras_initkit.tracking.recorder import Recorder
 from keras_initkit.tracking.views import comparison_view, view_url, write_view
 
@@ -43,6 +43,7 @@ class StudyTracker:
         self._experiment = experiment
         self._study_id = study_id
         self._params = params
+        self._recorded: set[str] = set()
         self._summary = self._open("summary", run_name=f"summary · {study_id}")
 
     def _open(self, kind: str, *, run_name: str, tags: dict[str, str] | None = None) -> Recorder:
@@ -80,8 +81,7 @@ class StudyTracker:
             params = {**self._params, **replica.initial_state.get("params", {})}
             recorder.params({**params, "init/name": replica.initializer, "seed": replica.seed})
             recorder.curves(_metric_curves(replica))
-            recorder.scalars({f"convergence/{_shown(name)}": value for name, value in replica.metrics.items()})
-            recorder.scalars({"time/seconds": replica.seconds})
+            recorder.scalars({**_convergence(replica), "time/seconds": replica.seconds})
             recorder.tags({"initkit.verdict": replica.verdict})
             if replica.error:
                 recorder.tags({"initkit.error": replica.error})
@@ -93,17 +93,30 @@ class StudyTracker:
                     np.savez_compressed(Path(folder) / PICTURES, **arrays)  # type: ignore[arg-type]
                     recorder.artifact_file(Path(folder) / PICTURES)
             recorder.finish("FAILED" if replica.error else "FINISHED")
+        self._recorded.add(recorder.run_id)
         return recorder.run_id
 
     def score(self, results: "StudyResults") -> None:
-        """Write the numbers that depend on a target which is known only now to the runs of the replicas."""
-        if results.target_source == "given":
-            return
+        """Write the numbers that depend on the target to the runs that do not have them.
+
+        These are all runs if the target was taken from the study, and those of an earlier study, which may have had
+        another target.
+        """
+        given = results.target_source == "given"
         client = self._summary.client
         for record in results.records:
-            if record.status == "finished" and record.run_id and self._summary.recording:
+            if record.status == "failed" or not record.run_id or (given and record.run_id in self._recorded):
+                continue
+            try:
                 run = Recorder(client, client.get_run(record.run_id), owner=False, on_error="warn")
-                run.scalars({f"convergence/{_shown(name)}": value for name, value in record.metrics.items()})
+            except Exception as error:
+                warnings.warn(
+                    f"Expected to score run {record.run_id}. Received: {first_line(error)}. The results are complete; "
+                    "the numbers about the target are missing in MLflow.",
+                    stacklevel=2,
+                )
+                return
+            run.scalars(_convergence(record))
 
     def summarise(self, results: "StudyResults") -> str:
         """Write table, sentences and figures to the summary run, write the view, and return its address."""
@@ -119,7 +132,7 @@ class StudyTracker:
             run.artifact_figure("figures/symmetry.png", results.plot("symmetry"))
             run.artifact_figure("figures/heatmaps.png", results.plot("heatmaps"))
         keys = {key for record in results.records for key in _metric_curves(record)}
-        keys |= {f"convergence/{_shown(name)}" for record in results.records for name in record.metrics}
+        keys |= {key for record in results.records for key in _convergence(record)}
         view = comparison_view(self._study_id, sorted(keys))
         write_view(run.client, run.experiment_id, view)
         uri = str(run.client.tracking_uri)
@@ -127,8 +140,8 @@ class StudyTracker:
         return view_url(base, run.experiment_id, view.id)
 
 
-def _shown(name: str) -> str:
-    return f"{name}_loss" if name in ("best", "final") else name
+def _convergence(replica: Replica) -> dict[str, float]:
+    return {f"convergence/{convergence_name(name)}": value for name, value in replica.metrics.items()}
 
 
 def _metric_curves(replica: Replica) -> dict[str, dict[int, float]]:

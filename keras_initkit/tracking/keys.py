@@ -43,3 +43,8 @@ def log_key(name: str) -> str:
     if name.startswith("val_") and len(name) > len("val_"):
         return clean_key(f"val/{name[len('val_') :]}")
     return clean_key(f"train/{name}")
+
+
+def convergence_name(name: str) -> str:
+    """Return what a number of `convergence_metrics` is called in MLflow, where `best` and `final` stand alone."""
+    return f"{name}_loss" if name in ("best", "final") else name

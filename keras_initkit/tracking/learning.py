@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from keras_initkit._checks import check_choice
 from keras_initkit.convergence import Target, convergence_metrics
+from keras_initkit.tracking.keys import convergence_name
 
 _ABOUT_TARGET = ("epochs_to_target", "epochs_to_target_capped", "reached_target")
 _FROM_EPOCH_0 = ("aulc", "initial_slope", "plateau_epochs")
-_RENAMED = {"best": "best_loss", "final": "final_loss"}
 
 
 class LearningCurves:
@@ -52,7 +52,7 @@ class LearningCurves:
         if len(losses) > 1:
             facts = convergence_metrics(losses, budget=budget - start)
             left_out = _ABOUT_TARGET if start == 0 else _ABOUT_TARGET + _FROM_EPOCH_0
-            found |= {_RENAMED.get(key, key): value for key, value in facts.items() if key not in left_out}
+            found |= {convergence_name(key): value for key, value in facts.items() if key not in left_out}
         if self._target is not None:
             found |= self._time_to_target(self._target, first, budget)
         return found

@@ -82,6 +82,14 @@ def test_a_study_that_stopped_goes_on_where_it_was():
     assert len(runs()) == 10
 
 
+def test_runs_of_an_earlier_study_get_the_numbers_of_the_new_target():
+    study(seeds=1, target=1e-9)
+    assert runs()["metrics.convergence/reached_target"].tolist() == [0.0, 0.0]
+    again = study(seeds=1, target=1e9)
+    assert runs()["metrics.convergence/reached_target"].tolist() == [1.0, 1.0]
+    assert again.records[0].metrics["reached_target"] == 1
+
+
 def weighted(factor):
     def loss(y_true, y_pred):
         return factor * keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
