@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 # Okabe and Ito's colours can be told apart with any colour vision.
@@ -16,20 +17,32 @@ def symmetry_figure(rows: list[dict[str, Any]]) -> Figure:
         raise ValueError("Expected a monitor that has measured something. Received: no rows. Call `fit` with it first.")
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for index, layer in enumerate(dict.fromkeys(row["layer"] for row in rows)):
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    for index, layer in enumerate(layers):
         mine = [row for row in rows if row["layer"] == layer]
         epochs = [row["epoch"] for row in mine]
         colour = COLOURS[index % len(COLOURS)]
         label = f"{layer} ({mine[-1]['verdict']})"
-        left.plot(epochs, [row["distinct"] / row["units"] for row in mine], color=colour, marker=".", label=label)
-        right.plot(epochs, [row["rms"] for row in mine], color=colour, marker=".")
+        style = {
+            "color": colour,
+            "linewidth": nested_width(index, len(layers)),
+            "solid_capstyle": "butt",
+            "marker": ".",
+        }
+        left.plot(epochs, [row["distinct"] / row["units"] for row in mine], label=label, **style)
+        right.plot(epochs, [row["rms"] for row in mine], **style)
         right.axhline(mine[0]["inputs"] ** -0.5, color=colour, linestyle=":", linewidth=1)
-    left.set(
-        xlabel="epoch", ylabel="share of distinct units", ylim=(-0.03, 1.03), title="Units that differ from all others"
-    )
+    left.set(xlabel="epoch", ylabel="share of distinct units", ylim=(-0.03, 1.03), title="Distinct units")
     right.set(xlabel="epoch", ylabel="rms cosine", ylim=(-0.03, 1.03), title="Alikeness (dotted: random weights)")
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.legend(fontsize="small")
     return figure
+
+
+def nested_width(index: int, count: int) -> float:
+    """Return the width of line `index` of `count`: ever thinner on top of each other, equal lines are all seen."""
+    return 1.5 + 8 * (count - 1 - index) / max(count - 1, 1)
 
 
 def heatmap_figure(cosines: NDArray[np.float64], title: str) -> Figure:

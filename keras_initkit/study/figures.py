@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from keras_initkit.callbacks.symmetry_figures import draw_cosines
+from keras_initkit.callbacks.symmetry_figures import draw_cosines, nested_width
 
 if TYPE_CHECKING:
     from keras_initkit.study.results import StudyResults
@@ -67,11 +67,10 @@ def symmetry(results: "StudyResults") -> Figure:
             low, median, high = _range(sign * worst)
             colour = results.colours[name]
             axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
-            # Many initializers give the same line; drawn ever thinner on top of each other, all of them are seen.
-            width = 1.5 + 1.1 * (len(results.initializers) - 1 - index)
+            width = nested_width(index, len(results.initializers))
             axes.plot(epochs, median, color=colour, linewidth=width, label=name, solid_capstyle="butt")
         axes.set(xlabel="epoch", ylim=(-0.04, 1.06))
-    panels[0].set(ylabel="share of distinct units", title="Units that differ from all others, worst layer")
+    panels[0].set(ylabel="share of distinct units", title="Distinct units, worst layer")
     panels[1].set(ylabel="rms cosine", title="Alikeness of the units, worst layer")
     _legend(figure, panels[0])
     return figure
