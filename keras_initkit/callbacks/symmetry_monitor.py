@@ -11,7 +11,7 @@ from keras_initkit._checks import InitializationError, check_choice, check_integ
 from keras_initkit.callbacks.movement import Movement
 from keras_initkit.callbacks.running_fit import build_for_running_fit
 from keras_initkit.callbacks.unit_pictures import UnitPictures
-from keras_initkit.inspection.verdicts import LayerState, judge
+from keras_initkit.inspection.verdicts import LayerState, judge_model
 from keras_initkit.inspection.wording import locked_message
 from keras_initkit.inspection.worst import STATISTICS, worst_value
 from keras_initkit.units.reading import UnitReader
@@ -145,9 +145,7 @@ class SymmetryMonitor(keras.callbacks.Callback):
         assert self._movement is not None
         self._missed = 0
         trained = self._movement.since_last()
-        states = [
-            judge(units, previous=self._states.get(units.layer), trained=trained) for units in self._reader.read()
-        ]
+        states = judge_model(self._reader, self._states, trained)
         rows = [state.row(epoch) for state in states]
         self.rows += rows
         self.verdicts = {state.units.layer: state.verdict for state in states}

@@ -12,7 +12,7 @@ from keras_initkit.symmetry.activations import is_odd
 from keras_initkit.symmetry.classes import equivalence_classes, rounding_tolerance
 from keras_initkit.symmetry.null import is_informative, max_abs_quantile
 from keras_initkit.symmetry.similarity import Similarity, unit_similarity
-from keras_initkit.units.reading import LayerUnits
+from keras_initkit.units.reading import LayerUnits, UnitReader
 
 # Units count as nearly the same if a random layer of that shape has so close a pair once in this many times.
 _FALSE_ALARM = 1e-4
@@ -35,6 +35,7 @@ class LayerState:
         verdict: one of the kit's verdicts.
         observed: whether some of the dead units were found by watching them, not by their weights alone.
         opposite: whether some of the locked units have the weights of another one only up to their sign.
+        classes: labels `(units,)`: units with the same label stay equal; None if the weights are not finite.
     """
 
     units: LayerUnits
@@ -44,6 +45,7 @@ class LayerState:
     verdict: str
     observed: bool = False
     opposite: bool = False
+    classes: NDArray[np.intp] | None = None
 
     def row(self, epoch: int) -> dict[str, Any]:
         """Return the state as one row of a table; see `SymmetryMonitor.rows`."""
@@ -66,6 +68,17 @@ class LayerState:
             "null_z": s.null_z if s else nan,
             "verdict": self.verdict,
         }
+
+
+def judge_model(reader: UnitReader, previous: dict[str, LayerState], trained: bool) -> list[LayerState]:
+    """Read the present weights and judge every layer; see `judge`.
+
+    Args:
+        reader: the hidden layers of a model.
+        previous: the states at the measurement before, by the path of the layer; empty at the first one.
+        trained: whether training moved any weights of the model since then.
+    """
+    return [judge(units, previous=previous.get(units.layer), trained=trained) for units in reader.read()]
 
 
 def judge(units: LayerUnits, *, previous: LayerState | None = None, trained: bool = False) -> LayerState:
@@ -114,6 +127,7 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None, trained: boo
         verdict=verdict,
         observed=bool(left.any()),
         opposite=bool(locked.any()) and _has_opposite(units, locked),
+        classes=np.where(locked, _classes(_incoming(units), units), np.arange(len(locked)) + len(locked)),
     )
 
 
