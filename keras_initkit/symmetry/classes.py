@@ -1,5 +1,7 @@
 """Which units are the same: equivalence classes of vectors, exact or up to rounding, in O(nd)."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
@@ -7,6 +9,8 @@ from scipy import sparse
 from keras_initkit._checks import check_number, is_custom_float
 from keras_initkit.symmetry.vectors import as_rows
 
+_PROBES = 16  # entries looked at first
+_PROBE_ROUNDING = 1e-13  # of projections of so many entries of at most 1, in float64
 _FEW = 1 << 20  # so many differences fit the cache and are cheaper at once than row by row
 
 
@@ -48,13 +52,26 @@ def equivalence_classes(
         ValueError: if `vectors` has NaN or infinite values, or `tolerance` is negative.
     """
     check_number("tolerance", tolerance, minimum=0.0)
-    rows = as_rows(vectors, axis)
+    return classes_of_rows(as_rows(vectors, axis), sign=sign, scale=scale, tolerance=tolerance)
+
+
+def classes_of_rows(rows: NDArray[np.floating], *, sign: bool, scale: bool, tolerance: float) -> NDArray[np.intp]:
+    """Return `equivalence_classes` of the rows of a finite array of float32 or float64."""
+    label = np.arange(len(rows))
+    crowded = _crowded(rows, sign=sign, scale=scale, tolerance=tolerance)
+    if crowded.size == 0:
+        return label
+    among = rows[crowded]
     if scale:
-        rows = _unit_max(rows)
-    if sign:
-        rows = _canonical_sign(rows)
-    labels = _exact_labels(rows)
-    return _merge_near(rows, labels, tolerance, sign) if tolerance > 0 else labels
+        among = _unit_max(among)
+    if tolerance == 0:
+        found = _exact_labels(_first_positive(among) if sign else among)
+    else:
+        among = _canonical_sign(among) if sign else among
+        found = _merge_near(among, _exact_labels(among), tolerance, sign)
+    _, first = np.unique(found, return_index=True)
+    label[crowded] = crowded[first[found]]
+    return np.unique(label, return_inverse=True)[1]
 
 
 def rounding_tolerance(dtype: np.dtype, factor: float = 4.0) -> float:
@@ -71,9 +88,49 @@ def rounding_tolerance(dtype: np.dtype, factor: float = 4.0) -> float:
     return factor * float(np.finfo(dtype).eps)
 
 
+def _crowded(rows: NDArray[np.floating], *, sign: bool, scale: bool, tolerance: float) -> NDArray[np.intp]:
+    """Return the rows that may have an equal one, in order; in a layer of random weights that is hardly any.
+
+    Rows that are equal, or near, are so in a few of their entries too, and then also on a projection of these.
+    """
+    units, inputs = rows.shape
+    if inputs == 0:
+        return np.arange(units)
+    entries = np.unique(np.linspace(0, inputs - 1, _PROBES).astype(np.intp))
+    probe = rows[:, entries]
+    size = _largest(rows) if scale or tolerance > 0 else np.zeros(units)
+    if scale:
+        probe = _over(probe, size)
+        size = np.ones(1)
+    probe = probe.astype(np.float64)
+    unit = np.abs(probe).max(initial=0.0)
+    if unit == 0:
+        return np.arange(units)
+    direction = _direction(len(entries))
+    side = (probe / unit) @ direction
+    if sign:
+        side = np.abs(side)
+    with np.errstate(over="ignore"):
+        reach = (tolerance * (size.max() / unit) + _PROBE_ROUNDING) * np.abs(direction).sum()
+    order = np.argsort(side)
+    near = np.diff(side[order]) <= reach
+    crowded = np.zeros(units, dtype=np.bool_)
+    crowded[order[1:][near]] = True
+    crowded[order[:-1][near]] = True
+    return np.flatnonzero(crowded)
+
+
+def _largest(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.maximum(rows.max(axis=1, initial=0.0), -rows.min(axis=1, initial=0.0))
+
+
+def _over(rows: NDArray[np.floating], size: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Divide each row by its size, but leave zero rows as they are."""
+    return rows / np.where(size > 0, size, 1)[:, None]
+
+
 def _unit_max(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-    return np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
+    return _over(rows, _largest(rows))
 
 
 def _canonical_sign(rows: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -86,6 +143,13 @@ def _canonical_sign(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(side[:, None] < 0, -rows, rows)
 
 
+def _first_positive(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return a or -a, the same for both to the last bit."""
+    first = rows[np.arange(len(rows)), np.argmax(rows != 0, axis=1)] if rows.size else np.zeros(len(rows))
+    return np.where(first[:, None] < 0, -rows, rows)
+
+
+@lru_cache(maxsize=16)
 def _direction(inputs: int) -> NDArray[np.float64]:
     return np.random.default_rng(20_011_031).standard_normal(inputs)
 

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_initkit.symmetry.activations import is_odd, is_positively_homogeneous
-from keras_initkit.symmetry.classes import equivalence_classes, rounding_tolerance
+from keras_initkit.symmetry.classes import classes_of_rows, rounding_tolerance
 from keras_initkit.symmetry.null import expected_mean_square, mean_square_z
-from keras_initkit.symmetry.vectors import as_rows
-
-_TILE = 512  # two tiles of 512 x 512 float32 fit a second-level cache
+from keras_initkit.symmetry.pair_sums import sum_of_cosines, sum_of_squares, sums_over_pairs
+from keras_initkit.symmetry.vectors import Directions, as_rows, as_unchecked_rows, directions
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,7 @@ def unit_similarity(vectors: ArrayLike, *, axis: int = -1, activation: str | Non
 
     The cosine of units i and j is cᵢⱼ = ⟨wᵢ, wⱼ⟩/(|wᵢ||wⱼ|), where wᵢ is the vector of weights into unit i. All pairs
     are measured: products in float32 (float64 for float64 weights), sums over more than one row of a tile in float64;
-    extra memory is one tile of 512 x 512 cosines besides the normalised copy of the weights.
+    extra memory is one tile of 512 x 512 cosines, whatever the number of units.
 
     Example:
 
@@ -80,21 +79,112 @@ def unit_similarity(vectors: ArrayLike, *, axis: int = -1, activation: str | Non
     Raises:
         ValueError: if `vectors` is not a finite array of real numbers with at least one unit, or has no such `axis`.
     """
-    rows = as_rows(vectors, axis)
-    units, inputs = rows.shape
-    if units == 0:
-        raise ValueError("Expected `vectors` to hold at least one unit. Received: vectors with no units on `axis`.")
-    unit_rows, zero = normalise_rows(rows)
-    sums = _pair_sums(unit_rows)
+    vectors = np.asarray(vectors)
+    rows, units = _directions(vectors, axis)
+    count, inputs = rows.shape
     scale = is_positively_homogeneous(activation)
-    labels = equivalence_classes(
-        rows,
-        axis=0,
-        sign=is_odd(activation),
-        scale=scale,
-        tolerance=rounding_tolerance(np.asarray(vectors).dtype) if scale else 0.0,
+    tolerance = rounding_tolerance(vectors.dtype) if scale else 0.0
+    labels = classes_of_rows(rows, sign=is_odd(activation), scale=scale, tolerance=tolerance)
+    distinct = int(labels.max()) + 1
+    zero = units.zero
+    zeros = int(np.count_nonzero(zero))
+    if count == 1:
+        nan = math.nan
+        return Similarity(count, inputs, nan, nan, nan, nan, np.zeros(count), 1.0, distinct, zeros, nan)
+    pairs, zero_pairs = _pairs(count), _pairs(zeros)
+    sums = sums_over_pairs(units)
+    nearest = np.where(zero, 1.0, sums.nearest) if zeros >= 2 else sums.nearest
+    mean_square = min((sums.square + zero_pairs) / pairs, 1.0)
+    # A zero unit must not make a layer look more random than the others do: its pairs with them count as chance.
+    mixed = zeros * (count - zeros) / pairs * expected_mean_square(inputs) if 0 < zeros < count else 0.0
+    return Similarity(
+        units=count,
+        inputs=inputs,
+        mean=_mean(units),
+        rms=math.sqrt(mean_square),
+        mean_abs=min((sums.absolute + zero_pairs) / pairs, 1.0),
+        max_abs=float(nearest.max()),
+        nearest=nearest,
+        participation=_participation(count, mean_square),
+        distinct=distinct,
+        zero_units=zeros,
+        null_z=mean_square_z(mean_square + mixed, count, inputs),
     )
-    return _similarity(unit_rows, zero, sums, inputs, int(labels.max()) + 1)
+
+
+def mean_cosine(vectors: ArrayLike, *, axis: int = -1) -> float:
+    """Return the mean cosine of all pairs of units alone, in one pass over the weights.
+
+    (|Σuᵢ|² - n)/(n(n - 1)), where uᵢ = wᵢ/|wᵢ| is the direction of unit i of n: as `Similarity.mean`, at the cost of
+    O(nd) operations for d inputs.
+
+    Example:
+
+    >>> mean_cosine([[1.0, 3.0, 0.0], [0.0, 0.0, 2.0]])
+    0.3333333333333333
+
+    Args:
+        vectors: float array with the units on `axis`; the other axes together are the inputs.
+        axis: the axis of the units. Defaults to the last.
+
+    Returns:
+        The mean, in [-1, 1]; NaN for one unit, which has no pairs.
+
+    Raises:
+        ValueError: if `vectors` is not a finite array of real numbers with at least one unit, or has no such `axis`.
+    """
+    _, units = _directions(vectors, axis)
+    return _mean(units)
+
+
+def rms_cosine(vectors: ArrayLike, *, axis: int = -1) -> float:
+    """Return the root mean square cosine of all pairs of units alone.
+
+    √(Σ_{i<j} cᵢⱼ²/(n(n - 1)/2)) for n units, as `Similarity.rms`. Where the inputs are fewer than half the units, d of
+    them, it comes from the d x d matrix UᵀU of the directions U at the cost of O(nd²) operations; otherwise from all
+    pairs.
+
+    Example:
+
+    >>> rms_cosine([[1.0, -3.0, 0.0], [0.0, 0.0, 2.0]])
+    0.5773502691896257
+
+    Args:
+        vectors: float array with the units on `axis`; the other axes together are the inputs.
+        axis: the axis of the units. Defaults to the last.
+
+    Returns:
+        The root mean square, in [0, 1]; NaN for one unit, which has no pairs.
+
+    Raises:
+        ValueError: if `vectors` is not a finite array of real numbers with at least one unit, or has no such `axis`.
+    """
+    _, units = _directions(vectors, axis)
+    return math.sqrt(_mean_square(units))
+
+
+def participation_ratio(vectors: ArrayLike, *, axis: int = -1) -> float:
+    """Return how many directions the units use alone: n²/Σᵢⱼ cᵢⱼ² over all i and j, as `Similarity.participation`.
+
+    Computed as in `rms_cosine`.
+
+    Example:
+
+    >>> participation_ratio([[1.0, -3.0, 0.0], [0.0, 0.0, 2.0]])
+    1.8
+
+    Args:
+        vectors: float array with the units on `axis`; the other axes together are the inputs.
+        axis: the axis of the units. Defaults to the last.
+
+    Returns:
+        The ratio, from 1 (one line) to the smaller of the numbers of units and inputs; 1.0 for one unit.
+
+    Raises:
+        ValueError: if `vectors` is not a finite array of real numbers with at least one unit, or has no such `axis`.
+    """
+    _, units = _directions(vectors, axis)
+    return _participation(len(units.rows), _mean_square(units))
 
 
 def cosine_matrix(vectors: ArrayLike, *, axis: int = -1) -> NDArray[np.float64]:
@@ -102,82 +192,43 @@ def cosine_matrix(vectors: ArrayLike, *, axis: int = -1) -> NDArray[np.float64]:
 
     Zero units are treated as in `Similarity`: cosine 1 with each other and with themselves, 0 with all others.
     """
-    unit_rows, zero = normalise_rows(as_rows(vectors, axis).astype(np.float64))
+    units = directions(vectors, as_rows(vectors, axis).astype(np.float64))
+    unit_rows = units.rows * units.inverse_lengths()[:, None]
     cosines = np.clip(unit_rows @ unit_rows.T, -1.0, 1.0)
     np.fill_diagonal(cosines, 1.0)
-    cosines[np.ix_(zero, zero)] = 1.0
+    zero = units.zero
+    if zero.any():
+        cosines[np.ix_(zero, zero)] = 1.0
     return cosines
 
 
-def normalise_rows(rows: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """Return the rows divided by their lengths, and which rows are zero (they stay zero)."""
-    # Dividing by the largest entry first keeps squares of tiny and huge weights within range.
-    largest = np.abs(rows).max(axis=1, initial=0.0)
-    zero = largest == 0
-    scaled = rows / np.where(zero, 1, largest)[:, None]
-    length = np.sqrt(np.einsum("ij,ij->i", scaled, scaled, dtype=np.float64))
-    return (scaled / np.where(zero, 1, length)[:, None]).astype(rows.dtype, copy=False), zero
+def _directions(vectors: ArrayLike, axis: int) -> tuple[NDArray[np.floating], Directions]:
+    """Return the rows as they are and their directions; refuse arrays without units."""
+    rows = as_unchecked_rows(vectors, axis)
+    if len(rows) == 0:
+        raise ValueError("Expected `vectors` to hold at least one unit. Received: vectors with no units on `axis`.")
+    return rows, directions(vectors, rows)
 
 
-@dataclass
-class _PairSums:
-    absolute: float
-    square: float
-    nearest: NDArray[np.float64]
+def _pairs(count: int) -> float:
+    return count * (count - 1) / 2
 
 
-def _pair_sums(unit_rows: NDArray[np.floating]) -> _PairSums:
-    """Sum |c| and c² over all pairs i < j, and find the closest neighbour of each unit, tile by tile."""
-    units = len(unit_rows)
-    absolute = square = 0.0
-    nearest = np.zeros(units)
-    for top in range(0, units, _TILE):
-        rows = slice(top, min(top + _TILE, units))
-        for left in range(top, units, _TILE):
-            columns = slice(left, min(left + _TILE, units))
-            tile = unit_rows[rows] @ unit_rows[columns].T
-            np.abs(tile, out=tile)
-            weight = 1.0
-            if left == top:
-                np.fill_diagonal(tile, 0.0)
-                weight = 0.5  # the diagonal tile holds every pair twice
-            absolute += weight * float(tile.sum(axis=1).sum(dtype=np.float64))
-            square += weight * float(np.vecdot(tile, tile).sum(dtype=np.float64))
-            np.maximum(nearest[rows], tile.max(axis=1, initial=0.0), out=nearest[rows])
-            np.maximum(nearest[columns], tile.max(axis=0, initial=0.0), out=nearest[columns])
-    return _PairSums(absolute, square, np.minimum(nearest, 1.0))
+def _mean(units: Directions) -> float:
+    count = len(units.rows)
+    if count < 2:
+        return math.nan
+    total = sum_of_cosines(units) + _pairs(int(np.count_nonzero(units.zero)))
+    return min(max(total / _pairs(count), -1.0), 1.0)
 
 
-def _similarity(
-    unit_rows: NDArray[np.floating], zero: NDArray[np.bool_], sums: _PairSums, inputs: int, distinct: int
-) -> Similarity:
-    units = len(unit_rows)
-    zeros = int(zero.sum())
-    zero_pairs = zeros * (zeros - 1) / 2
-    pairs = units * (units - 1) / 2
-    if pairs == 0:
-        nan = math.nan
-        return Similarity(units, inputs, nan, nan, nan, nan, np.zeros(units), 1.0, distinct, zeros, nan)
-    # Σ_{i<j} cᵢⱼ = (|Σu|² - Σ|u|²)/2: one pass in float64 instead of a sum of cancelling terms.
-    resultant = unit_rows.sum(axis=0, dtype=np.float64)
-    lengths = float(np.einsum("ij,ij->", unit_rows, unit_rows, dtype=np.float64))
-    signed = (float(resultant @ resultant) - lengths) / 2
-    nearest = sums.nearest
-    if zeros >= 2:
-        nearest = np.where(zero, 1.0, nearest)
-    mean_square = min((sums.square + zero_pairs) / pairs, 1.0)
-    # A zero unit must not make a layer look more random than the others do: its pairs with them count as chance.
-    mixed = zeros * (units - zeros) / pairs * expected_mean_square(inputs) if 0 < zeros < units else 0.0
-    return Similarity(
-        units=units,
-        inputs=inputs,
-        mean=float(np.clip((signed + zero_pairs) / pairs, -1.0, 1.0)),
-        rms=math.sqrt(mean_square),
-        mean_abs=min((sums.absolute + zero_pairs) / pairs, 1.0),
-        max_abs=float(nearest.max()),
-        nearest=nearest,
-        participation=units**2 / (units + 2 * pairs * mean_square),
-        distinct=distinct,
-        zero_units=zeros,
-        null_z=mean_square_z(mean_square + mixed, units, inputs),
-    )
+def _mean_square(units: Directions) -> float:
+    count = len(units.rows)
+    if count < 2:
+        return math.nan
+    total = sum_of_squares(units) + _pairs(int(np.count_nonzero(units.zero)))
+    return min(total / _pairs(count), 1.0)
+
+
+def _participation(count: int, mean_square: float) -> float:
+    return count**2 / (count + 2 * _pairs(count) * mean_square) if count > 1 else 1.0
