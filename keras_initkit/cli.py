@@ -1,6 +1,8 @@
 """The command line. Heavy modules are imported inside the commands, so that help and listings are instant."""
 
 import contextlib
+import dataclasses
+import json
 import os
 import signal
 import sys
@@ -21,7 +23,7 @@ _PLAIN_WIDTH = 110  # of tables in files and pipes, which have no width of their
 def main() -> None:
     """Tell whether the initialisation of a Keras network lets it learn, and which one learns best.
 
-    Exit codes: 0 done, 1 some replicas failed, 2 usage.
+    Exit codes: 0 done, 1 some replicas failed or a model cannot learn, 2 usage.
     """
 
 
@@ -95,6 +97,55 @@ def compare(
         console.print("\nOpen the comparison:  keras-initkit ui")
         console.print(f"and then: {results.url}", soft_wrap=True)
     sys.exit(1 if results.failed else 0)
+
+
+@main.command()
+@click.argument("model", metavar="MODEL.keras")
+@click.option("--data", metavar="BATCH.npz", help="A batch: x and, for gradients, y; x_0, x_1, ... for several inputs.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "json", "html"]),
+    default="text",
+    show_default=True,
+    help="How the report is written.",
+)
+@click.option("--output", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="File for the report.")
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--import", "imports", metavar="MODULE", multiple=True, help="Module with own layers; may be repeated.")
+@click.option("--unsafe", is_flag=True, help="Run Python code in the file (Lambda layers); only if you trust it.")
+def inspect(
+    model: str, data: str | None, form: str, output: str | None, strict: bool, imports: tuple[str, ...], unsafe: bool
+) -> None:
+    """Say whether a saved model can learn as it is initialised; nothing is trained.
+
+    Symmetry needs the weights alone; --data adds what shows on a batch. Exit codes: 0 no error, 1 a layer cannot
+    learn as built (with --strict: or there is a warning), 2 usage, or a model that cannot be loaded.
+    """
+    if output and not Path(output).absolute().parent.is_dir():
+        raise click.UsageError(f"Expected `--output` to name a file in an existing folder. Received: {output!r}.")
+    with _quiet_imports():
+        from keras_initkit.inspection.inspect import inspect as inspect_model
+        from keras_initkit.inspection.model_file import load_model_file
+        from keras_initkit.inspection.report_batch import load_batch
+    # What modules of the user print is no part of the report.
+    with _usage_errors(), contextlib.redirect_stdout(sys.stderr):
+        loaded, notes = load_model_file(model, imports=imports, unsafe=unsafe)
+        x, y = load_batch(data, loaded) if data else (None, None)
+        report = inspect_model(loaded, x, y)
+    report = dataclasses.replace(report, notes=(*notes, *report.notes))
+    text = {
+        "text": report.__str__,
+        "markdown": report.to_markdown,
+        "json": lambda: json.dumps(report.to_dict(), indent=2, allow_nan=False),
+        "html": report.to_html,
+    }[form]().rstrip("\n")
+    if output:
+        Path(output).write_text(f"{text}\n", "utf-8")
+        click.echo(f"Written: {output}")
+    else:
+        click.echo(text)
+    sys.exit(1 if report.at_least("warning" if strict else "error") else 0)
 
 
 @main.command("list")

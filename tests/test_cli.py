@@ -1,8 +1,10 @@
 """The command line: what it prints, what it refuses, and its exit codes."""
 
+import json
 import socket
 import sys
 
+import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 from keras_initkit import StudyResults, __version__
 from keras_initkit._registry import ROWS
 from keras_initkit.cli import main
+from keras_initkit.initializers import Perturbed
 from tests.study.problem import digits
 
 USER_CODE = """
@@ -46,7 +49,9 @@ SMALL = ("compare", "--model", "user_code:build_model", "--seeds", "2", "--epoch
 
 def test_version_and_help():
     assert run("--version").output == f"keras-initkit, version {__version__}\n"
-    assert "Exit codes: 0 done, 1 some replicas failed, 2 usage." in run("--help").output
+    assert "Exit codes: 0 done, 1 some replicas failed or a model cannot learn, 2 usage." in " ".join(
+        run("--help").output.split()
+    )
 
 
 def test_list_shows_every_initializer_in_one_line_each():
@@ -92,6 +97,10 @@ def test_failed_replicas_are_shown_and_give_exit_code_1():
         ([*SMALL, "--data", "user_code:data", "--target", "val_acc >= 1", "--experiment", ""], "val_accuracy"),
         (["compare", "--model", "user_code:uncompiled", "--data", "user_code:data"], "an uncompiled model"),
         (["compare", "--model", "no_such:f", "--data", "user_code:data"], "no module 'no_such'"),
+        (["inspect"], "Missing argument"),
+        (["inspect", "none.keras"], "'none.keras', which does not exist"),
+        (["inspect", "none.keras", "--format", "xml"], "--format"),
+        (["inspect", "none.keras", "--output", "no_folder/report.md"], "--output"),
         (["frobnicate"], "No such command"),
         (["ui", "--port", "0"], "--port"),
     ],
@@ -117,3 +126,102 @@ def test_a_taken_port_is_refused():
         done = run("ui", "--port", str(taken.getsockname()[1]))
     assert done.exit_code == 2, done.output
     assert "--port" in done.output
+
+
+def saved_model(initializer, name="model.keras", *layers):
+    dense = keras.layers.Dense
+    hidden = dense(16, "tanh", kernel_initializer=initializer, name="hidden")
+    output = dense(3, "softmax", kernel_initializer=initializer, name="output")
+    model = keras.Sequential([keras.Input((8,)), *layers, hidden, output])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.save(name)
+    return name
+
+
+def saved_batch(**arrays):
+    np.savez("batch.npz", **arrays)
+    return "batch.npz"
+
+
+def test_inspect_tells_a_model_that_can_learn_from_one_that_cannot():
+    healthy = run("inspect", saved_model("he_normal"))
+    assert healthy.exit_code == 0, healthy.output
+    assert "healthy" in healthy.output
+    assert "error" not in healthy.output
+    locked = run("inspect", saved_model("ones"))
+    assert locked.exit_code == 1, locked.output
+    assert "cannot learn as built" in locked.output
+    assert "error: locked: hidden" in locked.output
+    assert "  fix:\n    " in locked.output
+
+
+def test_inspect_with_a_batch():
+    batch = saved_batch(x=np.random.default_rng(0).normal(size=(32, 8)).astype("float32"), y=np.arange(32) % 3)
+    done = run("inspect", saved_model("he_normal"), "--data", batch)
+    assert done.exit_code == 0, done.output
+    wrong = run("inspect", saved_model("he_normal"), "--data", saved_batch(features=np.ones((4, 8))))
+    assert wrong.exit_code == 2
+    assert "Expected an array x in 'batch.npz'. Received: features (4, 8)." in " ".join(wrong.output.split())
+
+
+def test_inspect_writes_every_format():
+    path = saved_model("ones")
+    report = json.loads(run("inspect", path, "--format", "json").stdout)
+    assert report["ok"] is False
+    assert {finding["verdict"] for finding in report["findings"]} >= {"locked"}
+    assert run("inspect", path, "--format", "markdown").stdout.splitlines()[2].startswith("| layer | units |")
+    for form, start in {"html": "<!DOCTYPE html>", "text": "sequential", "json": "{"}.items():
+        done = run("inspect", path, "--format", form, "--output", f"report.{form}")
+        assert done.exit_code == 1, done.output
+        assert done.stdout == f"Written: report.{form}\n"
+        with open(f"report.{form}", encoding="utf-8") as file:
+            assert file.read().startswith(start)
+
+
+def test_inspect_is_strict_if_asked():
+    path = saved_model(Perturbed("ones", 1e-4))
+    lenient = run("inspect", path)
+    assert lenient.exit_code == 0, lenient.output
+    assert "warning: plateau: hidden" in lenient.output
+    assert run("inspect", path, "--strict").exit_code == 1
+
+
+def test_inspect_says_what_a_file_lacks(tmp_path):
+    (tmp_path / "own_layer.py").write_text(
+        "import keras\nprint('own layer loaded')\n"
+        "class Passing(keras.layers.Layer):\n    def call(self, x):\n        return x\n"
+    )
+    import own_layer
+
+    path = saved_model("he_normal", "model.keras", own_layer.Passing(name="passing"))
+    del sys.modules["own_layer"]
+    missing = run("inspect", path)
+    assert missing.exit_code == 2
+    assert "(used by 'passing')" in missing.output
+    assert "--import MODULE" in missing.output
+    assert "Traceback" not in missing.output
+    found = run("inspect", path, "--import", "own_layer", "--format", "json")
+    assert found.exit_code == 0, found.output
+    assert "own layer loaded" in found.stderr
+    assert json.loads(found.stdout)["ok"] is True
+
+
+def test_inspect_notes_an_optimizer_that_was_not_loaded():
+    class Unknown(keras.optimizers.SGD):
+        pass
+
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(1)])
+    model.compile(Unknown(), "mse")
+    model.save("model.keras")
+    done = run("inspect", "model.keras", "--format", "json")
+    assert done.exit_code == 0, done.output
+    assert "the state of the optimizer was not considered" in json.loads(done.stdout)["notes"][0]
+
+
+def test_inspect_runs_code_in_files_only_if_told_to():
+    code = keras.layers.Lambda(lambda x: x, output_shape=(8,), name="code")
+    path = saved_model("he_normal", "model.keras", code)
+    refused = run("inspect", path)
+    assert refused.exit_code == 2
+    assert "--unsafe" in refused.output
+    assert run("inspect", path, "--unsafe").exit_code == 0
