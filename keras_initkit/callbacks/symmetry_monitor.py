@@ -1,27 +1,22 @@
 """SymmetryMonitor: measures before training and after every epoch how alike the hidden units are."""
 
 import math
-import warnings
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
-from keras_initkit._checks import InitializationError, check_choice, check_integer
-from keras_initkit.callbacks.movement import Movement
-from keras_initkit.callbacks.running_fit import build_for_running_fit
-from keras_initkit.callbacks.unit_pictures import UnitPictures
-from keras_initkit.inspection.verdicts import LayerState, judge_model
-from keras_initkit.inspection.wording import locked_message
+from keras_initkit._checks import check_choice, check_integer, check_number
+from keras_initkit.callbacks.progress_line import shorten_progress_line
+from keras_initkit.callbacks.record_views import RecordViews
+from keras_initkit.callbacks.running_fit import build_for_running_fit, running_callbacks, running_first_epoch
+from keras_initkit.callbacks.symmetry_alarm import SymmetryAlarm
+from keras_initkit.callbacks.symmetry_record import SymmetryRecord
 from keras_initkit.inspection.worst import STATISTICS, worst_value
-from keras_initkit.units.reading import UnitReader
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
 
 
-class SymmetryMonitor(keras.callbacks.Callback):
+class SymmetryMonitor(RecordViews, keras.callbacks.Callback):
     """Measures every epoch how alike the hidden units of each layer are, and says which are locked.
 
     Two units with equal incoming and equal outgoing weights get equal gradients and stay equal for ever: the layer
@@ -53,21 +48,30 @@ class SymmetryMonitor(keras.callbacks.Callback):
     Args:
         layers: names or paths (`"block/dense"`) of the layers to watch. Defaults to `None`: every hidden layer. In a
             subclassed model the last layer defined is taken for the output and watched only if it is named here.
-        every: measure after every so many epochs; epoch 0 and the last one are always measured. Defaults to 1.
+        every: measure after every so many epochs; the start and the end of training are always measured. Defaults
+            to 1.
         statistics: the keys that are added to Keras' `logs`. Defaults to all of them; `rows` holds all in any case.
-        on_locked: what to do when locked or dead layers are first seen. One of `"warn"` (a `UserWarning`), `"raise"`
-            (an `InitializationError`), `"stop"` (training ends after the first batch, or with the epoch), `"ignore"`.
-            Defaults to `"warn"`.
+        on_locked: what to do when locked or dead layers are first seen, or layers that were in order collapse. One of
+            `"warn"` (a `UserWarning`), `"raise"` (an `InitializationError`), `"stop"` (training ends after the first
+            batch, or with the epoch), `"ignore"`. Each layer is reported once per kind. Defaults to `"warn"`.
         log: whether to add `symmetry/<statistic>` (of the worst layer, see `worst_value`) and
             `symmetry/<layer>/<statistic>` to the `logs` of Keras, where History, CSVLogger, TensorBoard, EarlyStopping
-            and MLflow find them; callbacks listed before the monitor do not. Defaults to `True`.
+            and MLflow find them; callbacks listed before the monitor do not. After epochs that are not measured the
+            latest values are repeated there, so that every epoch has all keys. Keras' progress line shows
+            `symmetry/locked` and `symmetry/dead` alone. Defaults to `True`.
+        max_share: largest share of the time since the start of training that measuring may take, in (0, 1]. An epoch
+            that is due is then left out while the monitor is above it, so which epochs are measured depends on the
+            clock. The start and the end of training are always measured. Defaults to `None`: no bound.
 
     Attributes:
         rows: list of dicts, one per measured epoch and layer, with `epoch` (0 is before training), `layer`, `units`,
             `inputs`, one key per statistic, `null_z` (standard deviations above chance) and `verdict`. Statistics of
             layers whose weights are not finite, and cosines where there is one unit, are NaN there and absent from
-            `logs`.
+            `logs`. From the measurement on at which units of a layer were first seen locked, its rows have `gap`: how
+            far these units are apart, relative to their weights (0 is bit-equal, see `class_gap`).
         verdicts: dict from layer path to its latest verdict.
+        events: list of `SymmetryEvent(epoch, layer, what, before, after)`: at which measurement a layer unlocked,
+            collapsed, died, ...; the words are explained in `keras_initkit.callbacks.symmetry_events.EVENTS`.
 
     Raises:
         ValueError: for an unknown layer, statistic or value of `on_locked`, a model that is not built, or one without
@@ -89,6 +93,7 @@ class SymmetryMonitor(keras.callbacks.Callback):
         statistics: Sequence[str] = STATISTICS,
         on_locked: str = "warn",
         log: bool = True,
+        max_share: float | None = None,
     ):
         super().__init__()
         self.layers = None if layers is None else _names("layers", layers)
@@ -98,62 +103,107 @@ class SymmetryMonitor(keras.callbacks.Callback):
         )
         self.on_locked = check_choice("on_locked", on_locked, ("warn", "raise", "stop", "ignore"))
         self.log = log
-        self._forget()
+        self.max_share = None if max_share is None else _check_share(max_share)
+        self.reset()
 
-    def _forget(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.verdicts: dict[str, str] = {}
-        self._states: dict[str, LayerState] = {}
-        self._pictures = UnitPictures()
-        self._reader: UnitReader | None = None
-        self._movement: Movement | None = None
-        self._reported: set[str] = set()
-        self._missed = 0
+    def reset(self) -> None:
+        """Forget all measurements; the next one starts a new record."""
+        self._record: SymmetryRecord | None = None
+        self._alarm = SymmetryAlarm(self.on_locked)
+        self._logged: dict[str, float] = {}
+        self._missed: int | None = None
+        self._started = time.perf_counter()
+        self._spent = 0.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Measure epoch 0. A new `fit` starts a new record."""
-        self._forget()
-        if not build_for_running_fit(self.model):
-            raise ValueError(
-                f"Expected a built model. Received: model={self.model.name!r}, which has no weights yet. Give it an "
-                "`Input`, or call it on one batch before `fit`."
-            )
-        if not UnitReader(self.model).paths:
-            raise ValueError(
-                f"Expected a model with hidden Dense or convolution layers. Received: model={self.model.name!r} with "
-                "none. Remove SymmetryMonitor: output layers and layers of other types are not watched."
-            )
-        self._reader = UnitReader(self.model, self.layers)
-        self._movement = Movement(self.model)
-        self._measure(0, logs)
+        """Measure the model before training. A new `fit` starts a new record."""
+        self.reset()
+        build_for_running_fit(self.model)
+        self._record = SymmetryRecord(self.model, self.layers, "epoch")
+        if self.log:
+            shorten_progress_line(running_callbacks())
+        self._measure(self._record, running_first_epoch(), logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measure after the epoch; row `epoch` n is the state after n epochs."""
+        assert self._record is not None
         done = epoch + 1
-        if done % self.every == 0:
-            self._measure(done, logs)
-        else:
-            self._missed = done
+        last = done == (self.params or {}).get("epochs") or getattr(self.model, "stop_training", False)
+        known = done <= self._record.times[-1]  # another callback called `measure`
+        if not known and (last or (done % self.every == 0 and self._has_time())):
+            self._measure(self._record, done, logs)
+            return
+        self._missed = None if known else done
+        if logs is not None:
+            logs.update(self._logged)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Measure the end of training if the last epoch was not due."""
-        if self._missed:
-            self._measure(self._missed, logs)
+        """Measure the end of training if the last epoch was not measured."""
+        if self._missed is not None and self._record is not None:
+            self._measure(self._record, self._missed, logs)
 
-    def _measure(self, epoch: int, logs: dict[str, Any] | None) -> None:
-        assert self._reader is not None
-        assert self._movement is not None
-        self._missed = 0
-        trained = self._movement.since_last()
-        states = judge_model(self._reader, self._states, trained)
-        rows = [state.row(epoch) for state in states]
-        self.rows += rows
-        self.verdicts = {state.units.layer: state.verdict for state in states}
-        self._states = {state.units.layer: state for state in states}
-        self._pictures.keep(epoch, states)
-        if self.log and logs is not None:
-            logs.update(self._log_values(rows))
-        self._respond(states, epoch)
+    def measure(self, model: Any, step: float) -> list[dict[str, Any]]:
+        """Measure now: for training loops without `fit`, or between the epochs of one.
+
+        The first call starts the record, and so does a call with another model; further calls add to it, also after
+        `fit` (where `step` counts epochs, and may be a fraction) as long as the model is the same; an epoch that was
+        measured in this way is not measured twice. `fit` starts a new record. `every` and `max_share` do not apply.
+        Layers that are locked or dead are reported as in `fit`; `on_locked="stop"` sets `model.stop_training`, which
+        the loop has to look at.
+
+        In a JAX loop over `stateless_call`, assign the variables of the state to the model before.
+
+        Example:
+
+        ```python
+        monitor = ik.SymmetryMonitor()
+        monitor.measure(model, 0)
+        for step, (x, y) in enumerate(batches, 1):
+            train_step(x, y)
+            if step % 100 == 0:
+                monitor.measure(model, step)
+        print(monitor.summary())
+        ```
+
+        Args:
+            model: a built Keras model.
+            step: the time of the measurement, the `epoch` of its rows: a number above the one before.
+
+        Returns:
+            The rows of this measurement, one dict per layer.
+
+        Raises:
+            ValueError: if `step` is not above the one before, or as the class says.
+            InitializationError: with `on_locked="raise"`, when a layer is locked or dead.
+        """
+        check_number("step", step)
+        if self._record is None or self._record.model is not model:
+            self.reset()
+            self._record = SymmetryRecord(model, self.layers, "step")
+        elif step <= self._record.times[-1]:
+            raise ValueError(
+                f"Expected `step` to be above that of the measurement before, {self._record.times[-1]}. Received: "
+                f"step={step}. Call `reset()` to start a new record."
+            )
+        # Inside `fit`, JAX keeps the weights apart from the model's variables.
+        if hasattr(model, "jax_state_sync"):
+            model.jax_state_sync()
+        self._measure(self._record, step, None)
+        return list(self._record.latest.values())
+
+    def _measure(self, record: SymmetryRecord, label: float, logs: dict[str, Any] | None) -> None:
+        started = time.perf_counter()
+        self._missed = None
+        events = record.measure(label)
+        if self.log:
+            self._logged = self._log_values(list(record.latest.values()))
+            if logs is not None:
+                logs.update(self._logged)
+        self._spent += time.perf_counter() - started
+        self._alarm.respond(record, label, events)
+
+    def _has_time(self) -> bool:
+        return self.max_share is None or self._spent <= self.max_share * (time.perf_counter() - self._started)
 
     def _log_values(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         values = {}
@@ -166,59 +216,6 @@ class SymmetryMonitor(keras.callbacks.Callback):
                     values[f"symmetry/{row['layer']}/{statistic}"] = float(row[statistic])
         return values
 
-    def _respond(self, states: list[LayerState], epoch: int) -> None:
-        faulty = [s for s in states if s.verdict in ("locked", "dead") and s.units.layer not in self._reported]
-        if not faulty or self.on_locked == "ignore":
-            return
-        self._reported.update(state.units.layer for state in faulty)
-        message = locked_message(faulty, epoch)
-        if self.on_locked == "raise":
-            raise InitializationError(message)
-        warnings.warn(message, UserWarning, stacklevel=2)
-        if self.on_locked == "stop":
-            self.model.stop_training = True
-
-    def to_dataframe(self) -> "pd.DataFrame":
-        """Return `rows` as a pandas DataFrame, one row per measured epoch and layer."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows)
-
-    def plot(self) -> "Figure":
-        """Draw the share of distinct units and the rms cosine of every layer over the epochs.
-
-        Returns:
-            A matplotlib Figure.
-
-        Raises:
-            ValueError: if nothing was measured yet.
-        """
-        from keras_initkit.callbacks.symmetry_figures import symmetry_figure
-
-        return symmetry_figure(self.rows)
-
-    def heatmap(self, layer: str, epoch: int) -> "Figure":
-        """Draw the cosines of all pairs of units of a layer, at the first or the latest measured epoch.
-
-        Args:
-            layer: path of the layer, a key of `verdicts`.
-            epoch: 0 for before training, or the latest measured epoch; the weights between are not kept.
-
-        Returns:
-            A matplotlib Figure.
-
-        Raises:
-            ValueError: if that layer or epoch is not available.
-        """
-        from keras_initkit.callbacks.symmetry_figures import heatmap_figure
-
-        cosines = self._pictures.cosines(layer, epoch)
-        return heatmap_figure(cosines, f"{layer}, {'before training' if epoch == 0 else f'after epoch {epoch}'}")
-
-    def pictures(self) -> UnitPictures:
-        """Return the cosine matrices that were kept, for reports."""
-        return self._pictures
-
 
 def _names(argument: str, names: Sequence[str]) -> list[str]:
     if isinstance(names, str):
@@ -229,3 +226,9 @@ def _names(argument: str, names: Sequence[str]) -> list[str]:
     if not chosen:
         raise ValueError(f"Expected `{argument}` to have at least one name. Received: {argument}=[].")
     return chosen
+
+
+def _check_share(share: float) -> float:
+    if check_number("max_share", share, minimum=0.0, exclusive=True) > 1:
+        raise ValueError(f"Expected `max_share` to be at most 1. Received: max_share={share}.")
+    return float(share)

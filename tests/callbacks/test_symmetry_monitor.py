@@ -68,7 +68,8 @@ def test_rows_hold_every_statistic_of_every_layer_from_epoch_0_on(eager):
         (epoch, layer) for epoch in range(3) for layer in ("one", "two")
     ]
     assert all(
-        set(row) == {"epoch", "layer", "units", "inputs", *STATISTICS, "null_z", "verdict"} for row in monitor.rows
+        set(row) == {"epoch", "layer", "units", "inputs", *STATISTICS, "null_z", "verdict"}
+        for row in monitor.rows
     )
     first, last = monitor.rows[0], monitor.rows[-1]
     before = unit_similarity(eager.start[0], activation="tanh")
@@ -135,7 +136,9 @@ def test_every_measures_epoch_0_every_so_many_epochs_and_the_end(eager):
         history = eager(monitor, epochs=epochs)
         assert [row["epoch"] for row in monitor.rows] == measured
         assert len(history["loss"]) == epochs
-        assert len(history.get("symmetry/rms", [])) == epochs // every
+        rms = {row["epoch"]: row["rms"] for row in monitor.rows}
+        latest = [max(done for done in measured if done <= epoch) for epoch in range(1, epochs + 1)]
+        assert history["symmetry/one/rms"] == [rms[done] for done in latest]
 
 
 def test_the_last_epoch_is_measured_when_training_stops_early(eager):
@@ -527,7 +530,8 @@ def test_the_figure_shows_the_share_of_distinct_units_and_the_rms_cosine(eager):
     with pytest.raises(ValueError, match="Expected a monitor that has measured something. Received: no rows"):
         monitor.plot()
     eager(monitor, epochs=2)
-    left, right = monitor.plot().axes
+    figure = monitor.plot()
+    left, right = figure.axes
     for index, layer in enumerate(("one", "two")):
         mine = [row for row in monitor.rows if row["layer"] == layer]
         share, rms, chance = left.lines[index], right.lines[2 * index], right.lines[2 * index + 1]
@@ -536,7 +540,7 @@ def test_the_figure_shows_the_share_of_distinct_units_and_the_rms_cosine(eager):
         np.testing.assert_array_equal(rms.get_ydata(), [row["rms"] for row in mine])
         np.testing.assert_allclose(chance.get_ydata(), mine[0]["inputs"] ** -0.5)
         assert share.get_color() == rms.get_color() == chance.get_color()
-    assert [text.get_text() for text in left.get_legend().get_texts()] == ["one (healthy)", "two (healthy)"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["one (healthy)", "two (healthy)"]
     assert left.get_xlabel() == right.get_xlabel() == "epoch"
 
 
@@ -564,7 +568,7 @@ def test_pictures_of_wide_layers_are_of_the_first_256_units():
     monitor.on_train_begin()
     picture = monitor.pictures().cosines("wide", 0)
     np.testing.assert_array_equal(picture, cosine_matrix(to_numpy(model.layers[0].kernel)[:, :256]))
-    kept = monitor.pictures()._kernels[0]["wide"]
+    kept = monitor.pictures()._kept[0]["wide"].kernel
     assert kept.base is None or kept.base.size == kept.size  # no hidden hold on the whole kernel
 
 
