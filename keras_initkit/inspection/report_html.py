@@ -51,7 +51,9 @@ def _table(inspection: "Inspection") -> str:
 
 
 def _cell(column: str) -> str:
-    return f"text-align: {'left' if column in TEXT_COLUMNS else 'right'}; padding: 0.15em 0.7em"
+    # Only names are broken where the page is narrow.
+    narrow = "; overflow-wrap: anywhere; min-width: 8em" if column == "layer" else ""
+    return f"text-align: {'left' if column in TEXT_COLUMNS else 'right'}; padding: 0.15em 0.7em{narrow}"
 
 
 def _group(group: FindingGroup) -> str:

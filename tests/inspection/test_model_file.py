@@ -89,6 +89,7 @@ def own_model(own):
         layers.Plain(name="plain"),
         hidden(activation=layers.doubled, kernel_initializer=layers.Start()),
     )
+    model.compile("sgd", own("own_training").squares)
     path = saved(model)
     forget()
     return path
@@ -128,19 +129,20 @@ def test_everything_unknown_is_named_at_once(own):
     with pytest.raises(ValueError, match="Expected Keras to know every class and function") as raised:
         load_model_file(path)
     message = str(raised.value)
-    assert "Received: 4 unknown:" in message
+    assert "Received: 5 unknown:" in message
     assert "Registered" in message
     assert "registered as 'kit_tests>Registered' (used by 'gate')" in message
     assert "Plain" in message
     assert "(used by 'plain')" in message
     assert "Start" in message
     assert "doubled (used by 'hidden')" in message
+    assert "squares (used by 'compile')" in message
     assert "--import MODULE" in message
 
 
 def test_imported_modules_give_registered_and_unregistered_objects(own):
     path = own_model(own)
-    loaded, notes = load_model_file(path, imports=["own_layers"])
+    loaded, notes = load_model_file(path, imports=["own_layers", "own_training"])
     assert notes == ()
     assert type(loaded.get_layer("plain")).__name__ == "Plain"
     assert loaded.get_layer("hidden").activation.__name__ == "doubled"

@@ -81,10 +81,11 @@ def test_fixes_are_never_broken_however_narrow_the_terminal():
 
 
 def test_names_and_numbers_are_whole_however_narrow_the_terminal():
-    long = row("block/hidden_layer_with_a_long_name", units=12345, verdict="uninformative", severity="info")
+    counts = {"units": 1234567, "distinct": 1234567, "locked": 1234567}
+    long = row("block/hidden_layer_with_a_long_name", **counts, verdict="uninformative", severity="warning")
     lines = text(report([long]), width=40).splitlines()
     assert lines[2].split()[-2:] == ["verdict", "severity"]
-    assert lines[4].split()[1:] == ["12345", "16", "8", "0", "0", "uninformative", "info"]
+    assert lines[4].split()[1:] == ["1234567", "16", "1234567", "1234567", "0", "uninformative", "warning"]
     first_column = [line.split()[0] for line in lines[4:] if line.strip()]
     assert len(first_column) > 1
     assert "".join(first_column) == "block/hidden_layer_with_a_long_name"
@@ -128,7 +129,7 @@ def test_markdown_is_a_valid_table():
     assert {len(cells) for cells in table} == {8}
     assert table[0][:3] == ["layer", "units", "inputs"]
     assert all(set(cell) <= set("-:") for cell in table[1])
-    assert table[3][0].strip("`") == SHOWN
+    assert table[3][0] == f"``{SHOWN}``"
 
 
 def test_markdown_shows_texts_as_they_are_and_fixes_as_code():
