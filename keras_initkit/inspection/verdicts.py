@@ -2,15 +2,17 @@
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_initkit.symmetry.activations import is_odd
 from keras_initkit.symmetry.classes import equivalence_classes, rounding_tolerance
+from keras_initkit.symmetry.liveness import Liveness, live_features
+from keras_initkit.symmetry.network import Network
 from keras_initkit.symmetry.null import is_informative, max_abs_quantile
+from keras_initkit.symmetry.partition import Partition, lasting_classes
 from keras_initkit.symmetry.similarity import Similarity, unit_similarity
 from keras_initkit.units.reading import LayerUnits, UnitReader
 
@@ -21,6 +23,10 @@ _NEARLY_EQUAL = 1e-2
 # The null distribution of a shape is asked for at every measurement, and takes longer than the measurement itself.
 _is_informative = functools.cache(is_informative)
 _max_abs_quantile = functools.cache(max_abs_quantile)
+
+
+def _no_units() -> NDArray[np.intp]:
+    return np.zeros(0, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,10 @@ class LayerState:
         observed: whether some of the dead units were found by watching them, not by their weights alone.
         opposite: whether some of the locked units have the weights of another one only up to their sign.
         classes: labels `(units,)`: units with the same label stay equal; None if the weights are not finite.
+        locked_units: indices of the locked units.
+        dead_units: indices of the dead units.
+        equal_units: indices of the units that are equal incoming to another one.
+        cut_off: whether what reaches the units does not vary with the data, and never will.
     """
 
     units: LayerUnits
@@ -46,6 +56,10 @@ class LayerState:
     observed: bool = False
     opposite: bool = False
     classes: NDArray[np.intp] | None = None
+    locked_units: NDArray[np.intp] = field(default_factory=_no_units)
+    dead_units: NDArray[np.intp] = field(default_factory=_no_units)
+    equal_units: NDArray[np.intp] = field(default_factory=_no_units)
+    cut_off: bool = False
 
     def row(self, epoch: int) -> dict[str, Any]:
         """Return the state as one row of a table; see `SymmetryMonitor.rows`."""
@@ -70,55 +84,87 @@ class LayerState:
         }
 
 
-def judge_model(reader: UnitReader, previous: dict[str, LayerState], trained: bool) -> list[LayerState]:
-    """Read the present weights and judge every layer; see `judge`.
-
-    Args:
-        reader: the hidden layers of a model.
-        previous: the states at the measurement before, by the path of the layer; empty at the first one.
-        trained: whether training moved any weights of the model since then.
-    """
-    return [judge(units, previous=previous.get(units.layer), trained=trained) for units in reader.read()]
-
-
-def judge(units: LayerUnits, *, previous: LayerState | None = None, trained: bool = False) -> LayerState:
-    """Measure one layer and give its verdict.
+def judge_model(
+    reader: UnitReader, previous: dict[str, LayerState], trained: bool, optimizer: Any = None
+) -> list[LayerState]:
+    """Read the present weights and judge every hidden layer.
 
     * `exploding`: some weight is NaN or infinite.
-    * `dead`: every unit is dead. A unit with zero incoming weights is dead if its activation is flat where the bias
-      puts it (zeros into ReLU), or if its outgoing weights are zero too and it gives zero. Units whose weights training
-      did not move at all since the previous measurement, and that are zero or equal incoming to another unit then and
-      now, are dead by observation. Units that differ and merely do not fire are not meant, nor are those that waited
-      for zero outgoing weights to move first, or that dropout or noise may have hidden: there all units must be still.
-    * `locked`: units are equal incoming (weights, bias, per-unit scale) and outgoing, and neither dropout nor noise
-      acts on single units. Where the consumers are unknown, units that were equal at the previous measurement and are
-      still equal after their weights moved are locked by observation. A locked layer that stands still is called
-      locked too; its number of dead units says the rest.
-    * `transient`: units are equal incoming, but not outgoing, or noise will separate them.
-    * `redundant`: units of a frozen layer are equal incoming; a frozen layer is neither locked nor dead, since it is
-      not meant to learn.
+    * `dead`: every unit is dead. A unit is dead if no gradient can ever arrive at it, now or after some steps: zeros
+      into ReLU, two layers of zeros in a row (see `live_features`). Units whose weights training did not move at all
+      since the previous measurement, and that are zero or equal incoming to another unit then and now, are dead by
+      observation. Units that differ and merely do not fire are not meant, nor are those that waited for zero outgoing
+      weights to move first, or that dropout or noise may have hidden: there all units must be still.
+    * `locked`: units have equal values and equal gradients for ever (see `lasting_classes`): equal incoming and
+      outgoing weights, bias, scales and optimizer state, and neither dropout nor noise that acts on single units.
+      Where the consumers are unknown, units that were equal at the previous measurement and are still equal after
+      their weights moved are locked by observation. A locked layer that stands still is called locked too; its number
+      of dead units says the rest.
+    * `transient`: units are equal incoming, but something separates them.
+    * `redundant`: units of a frozen layer are equal; a frozen layer is neither locked nor dead, since it is not meant
+      to learn.
     * `plateau`: units are nearly equal, closer than a random layer of this shape has once in 10,000 times.
     * `uninformative`: too few inputs or units for similarity to mean anything.
     * `healthy`: none of these.
 
     Args:
-        units: the weights of the layer.
-        previous: the state at the measurement before, if there was one.
-        trained: whether training moved any weights of the model since then. Defaults to `False`: units that did not
-            move say nothing.
+        reader: the hidden layers of a model.
+        previous: the states at the measurement before, by the path of the layer; empty at the first one.
+        trained: whether training moved any weights of the model since then. If not, units that did not move say
+            nothing.
+        optimizer: the optimizer whose state counts. Defaults to the one the model is compiled with.
 
     Returns:
-        The `LayerState`.
+        The `LayerState` of every layer, in the order of the model.
     """
+    reading = reader.read()
+    analysis = _analyse(reading.network)
+    optimizer = reader.optimizer if optimizer is None else optimizer
+    if optimizer is not None and optimizer.built and any(_is_suspect(units, analysis) for units in reading.layers):
+        reading = reader.read(optimizer)
+        analysis = _analyse(reading.network)
+    return [_judge(units, analysis, previous.get(units.layer), trained) for units in reading.layers]
+
+
+@dataclass(frozen=True, eq=False)
+class _Analysis:
+    partition: Partition
+    liveness: Liveness
+
+
+def _analyse(network: Network) -> _Analysis:
+    return _Analysis(lasting_classes(network), live_features(network))
+
+
+def _is_suspect(units: LayerUnits, analysis: _Analysis) -> bool:
+    """Return whether units may be locked or dead, so that what the optimizer holds for them matters."""
+    return bool(_shared(_lasting(units, analysis)).any() or _without_gradient(units, analysis).any())
+
+
+def _lasting(units: LayerUnits, analysis: _Analysis) -> NDArray[np.intp]:
+    return analysis.partition.labels[units.spaces[0][0]]
+
+
+def _without_gradient(units: LayerUnits, analysis: _Analysis) -> NDArray[np.bool_]:
+    alive = [analysis.liveness.gradients[space] for spaces in units.spaces for space in spaces]
+    return ~np.logical_or.reduce(alive)
+
+
+def _judge(units: LayerUnits, analysis: _Analysis, previous: LayerState | None, trained: bool) -> LayerState:
     if not all(np.isfinite(part).all() for part in (units.kernel, units.bias, units.scales)):
         return LayerState(units, None, 0, 0, "exploding")
     similarity = unit_similarity(units.kernel, activation=units.activation)
-    same_in = _shared(_classes(_incoming(units), units))
+    signs = analysis.partition.signs[units.spaces[0][0]]
+    incoming = _incoming(units) * signs
+    labels = _lasting(units, analysis)
+    same_in = _shared(equivalence_classes(incoming, tolerance=_rounding(units))) | _shared(labels)
     none = np.zeros_like(same_in)
-    locked = none if units.frozen or units.noise or not same_in.any() else _locked(units, previous)
-    dead = none if units.frozen else _dead(units)
+    locked = none if units.frozen else _shared(labels)
+    if not units.frozen and not units.noise and units.outgoing is None and same_in.any():
+        locked = locked | _locked_by_observation(units, previous)
+    dead = none if units.frozen else _without_gradient(units, analysis)
     left = none if units.frozen or not trained else _left_behind(units, previous) & ~dead
-    verdict = _verdict(units, same_in, locked, dead, left)
+    verdict = _verdict(units, incoming, signs, same_in, locked, dead, left)
     return LayerState(
         units,
         similarity,
@@ -126,13 +172,19 @@ def judge(units: LayerUnits, *, previous: LayerState | None = None, trained: boo
         dead=int((dead | left).sum()),
         verdict=verdict,
         observed=bool(left.any()),
-        opposite=bool(locked.any()) and _has_opposite(units, locked),
-        classes=np.where(locked, _classes(_incoming(units), units), np.arange(len(locked)) + len(locked)),
+        opposite=_has_opposite(labels, signs),
+        classes=labels,
+        locked_units=np.flatnonzero(locked),
+        dead_units=np.flatnonzero(dead | left),
+        equal_units=np.flatnonzero(same_in),
+        cut_off=bool(np.isfinite(analysis.liveness.values[units.spaces[0][0]]).all()),
     )
 
 
 def _verdict(
     units: LayerUnits,
+    incoming: NDArray[Any],
+    signs: NDArray[np.float64],
     same_in: NDArray[np.bool_],
     locked: NDArray[np.bool_],
     dead: NDArray[np.bool_],
@@ -149,18 +201,11 @@ def _verdict(
         return "redundant" if units.frozen else "transient"
     if not _is_informative(count, inputs):
         return "uninformative"
-    return "plateau" if not units.frozen and _nearly_equal(units) else "healthy"
+    return "plateau" if not units.frozen and _nearly_equal(units, incoming, signs) else "healthy"
 
 
-def _classes(vectors: NDArray[Any], units: LayerUnits, tolerance: float | None = None) -> NDArray[np.intp]:
-    if tolerance is None:
-        tolerance = rounding_tolerance(units.kernel.dtype)
-    return equivalence_classes(vectors, sign=_sign_is_free(units), tolerance=tolerance)
-
-
-def _sign_is_free(units: LayerUnits) -> bool:
-    """Return whether a sign flip, which maps (w, b, v) to (-w, -b, -v), leaves what a unit does."""
-    return units.mirrored and is_odd(units.activation)
+def _rounding(units: LayerUnits) -> float:
+    return rounding_tolerance(units.kernel.dtype)
 
 
 def _shared(labels: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -168,27 +213,25 @@ def _shared(labels: NDArray[np.intp]) -> NDArray[np.bool_]:
     return np.bincount(labels)[labels] > 1
 
 
-def _locked(units: LayerUnits, previous: LayerState | None) -> NDArray[np.bool_]:
-    if units.outgoing is not None:
-        if not np.isfinite(units.outgoing).all():
-            return np.zeros(units.kernel.shape[1], dtype=bool)
-        return _shared(_classes(_balanced(_incoming(units), units.outgoing), units))
+def _locked_by_observation(units: LayerUnits, previous: LayerState | None) -> NDArray[np.bool_]:
     if previous is None or previous.similarity is None:
         return np.zeros(units.kernel.shape[1], dtype=bool)
     moved = (previous.units.kernel != units.kernel).any(axis=0)
-    return moved & _shared(_classes(_balanced(_incoming(previous.units), _incoming(units)), units))
+    both = _balanced(_incoming(previous.units), _incoming(units))
+    return moved & _shared(equivalence_classes(both, tolerance=_rounding(units)))
 
 
-def _has_opposite(units: LayerUnits, locked: NDArray[np.bool_]) -> bool:
-    """Return whether a locked unit has no company without a sign flip; only known consumers allow for one."""
-    if units.outgoing is None or not _sign_is_free(units):
-        return False
-    joint = _balanced(_incoming(units), units.outgoing)
-    return not _shared(equivalence_classes(joint, tolerance=rounding_tolerance(units.kernel.dtype)))[locked].all()
+def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
+    """Return whether some class holds units of either sign."""
+    least = np.ones(int(labels.max()) + 1)
+    np.minimum.at(least, labels, signs)
+    most = -np.ones_like(least)
+    np.maximum.at(most, labels, signs)
+    return bool((least < most).any())
 
 
 def _incoming(units: LayerUnits) -> NDArray[Any]:
-    return _balanced(np.concatenate([units.kernel, units.bias[None]]), units.scales)
+    return _balanced(units.kernel, units.bias, units.scales)
 
 
 def _balanced(*blocks: NDArray[Any]) -> NDArray[Any]:
@@ -197,35 +240,27 @@ def _balanced(*blocks: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([block / (size or 1.0) for block, size in zip(blocks, largest, strict=True)])
 
 
-def _dead(units: LayerUnits) -> NDArray[np.bool_]:
-    silent = ~units.kernel.any(axis=0)
-    flat = units.rest_slope == 0
-    mute = np.zeros_like(silent)
-    if units.outgoing is not None and units.outgoing.size:
-        mute = ~units.outgoing.any(axis=0) & (units.rest_value == 0)
-    return silent & (flat | mute)
-
-
 def _left_behind(units: LayerUnits, previous: LayerState | None) -> NDArray[np.bool_]:
     """Return which units did not move, and are zero or equal to another one then and now."""
     none = np.zeros(units.kernel.shape[1], dtype=bool)
     if previous is None or previous.similarity is None:
         return none
     before = previous.units
-    still = (before.kernel == units.kernel).all(axis=0) & (before.bias == units.bias)
+    still = (before.kernel == units.kernel).all(axis=0) & (before.bias == units.bias).all(axis=0)
     if units.noise and not still.all():
         return none
     if before.outgoing is not None and units.outgoing is not None:
         still &= before.outgoing.any(axis=0) | ~units.outgoing.any(axis=0)
     if not still.any():
         return none
-    alike = _shared(_classes(_balanced(_incoming(before), _incoming(units)), units))
+    both = _balanced(_incoming(before), _incoming(units))
+    alike = _shared(equivalence_classes(both, tolerance=_rounding(units)))
     return still & (alike | ~units.kernel.any(axis=0))
 
 
-def _nearly_equal(units: LayerUnits) -> bool:
+def _nearly_equal(units: LayerUnits, incoming: NDArray[Any], signs: NDArray[np.float64]) -> bool:
     inputs, count = units.kernel.shape
     closest_by_chance = math.sqrt(2 * (1 - _max_abs_quantile(count, inputs, _FALSE_ALARM)))
     tolerance = min(_NEARLY_EQUAL, closest_by_chance)
-    joint = _incoming(units) if units.outgoing is None else _balanced(_incoming(units), units.outgoing)
-    return bool(np.isfinite(joint).all() and _shared(_classes(joint, units, tolerance)).any())
+    joint = incoming if units.outgoing is None else _balanced(incoming, units.outgoing * signs)
+    return bool(np.isfinite(joint).all() and _shared(equivalence_classes(joint, tolerance=tolerance)).any())

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_initkit.inspection.verdicts import judge
-from keras_initkit.units import reading
+from keras_initkit.inspection.verdicts import judge_model
+from keras_initkit.units import weights
 from keras_initkit.units.arrays import to_numpy
 from keras_initkit.units.functions import value_and_slope
 from keras_initkit.units.reading import UnitReader
@@ -18,7 +18,7 @@ def sequential(*layers, shape=(3,)):
 
 
 def read_one(*layers, shape=(3,)):
-    return UnitReader(sequential(*layers, shape=shape)).read()[0]
+    return UnitReader(sequential(*layers, shape=shape)).read().layers[0]
 
 
 def test_a_dense_layer_is_read_with_its_bias_and_outgoing_weights():
@@ -49,10 +49,10 @@ def test_scales_are_those_of_the_units_and_moving_statistics_count_only_where_th
     model = sequential(L.Dense(4, "tanh"), norm, L.Dense(2))
     norm.gamma.assign([1.0, 2, 3, 4])
     norm.moving_mean.assign([5.0, 6, 7, 8])
-    [units] = UnitReader(model).read()
+    [units] = UnitReader(model).read().layers
     np.testing.assert_array_equal(units.scales, [[1, 2, 3, 4], [0, 0, 0, 0]])
     norm.trainable = False
-    [units] = UnitReader(model).read()
+    [units] = UnitReader(model).read().layers
     np.testing.assert_array_equal(units.scales, [[1, 2, 3, 4], [0, 0, 0, 0], [5, 6, 7, 8], [1, 1, 1, 1]])
     assert read_one(L.Dense(4), L.LayerNormalization(center=False), L.Dense(2)).scales.shape == (1, 4)
 
@@ -98,11 +98,11 @@ def test_an_activation_on_one_of_two_ways_is_not_that_of_the_units():
     inputs = keras.Input((3,))
     x = L.Dense(4, name="hidden", kernel_initializer="zeros")(inputs)
     model = keras.Model(inputs, [L.Dense(2)(L.ReLU()(x)), L.Dense(2)(x)])
-    [units] = UnitReader(model).read()
+    [units] = UnitReader(model).read().layers
     assert units.activation is None
     assert np.isnan(units.rest_slope).all()  # flat on one way, not on the other
     model = keras.Model(inputs, [L.Dense(2)(L.ReLU()(x)), L.Dense(2)(L.Activation("relu")(x))])
-    assert UnitReader(model).read()[0].activation == "relu"
+    assert UnitReader(model).read().layers[0].activation == "relu"
 
 
 # Value and slope at a point, from the formulas; at a kink the flatter side.
@@ -126,7 +126,7 @@ def test_the_response_at_rest_of_units_without_incoming_weights(activation):
     hidden = L.Dense(5, activation)
     model = sequential(hidden, L.Dense(2))
     hidden.set_weights([kernel, biases])
-    [units] = UnitReader(model).read()
+    [units] = UnitReader(model).read().layers
     expected = np.array([AT_REST[activation](b) for b in biases[:4]])
     np.testing.assert_allclose(units.rest_value[:4], expected[:, 0], atol=1e-6)
     if activation == "leaky_relu" and keras.backend.backend() == "jax":
@@ -211,7 +211,7 @@ def test_units_of_zeros_are_called_dead_exactly_where_the_gradient_at_zero_is_ze
     keras.utils.set_random_seed(0)
     model = sequential(L.Dense(4, KINKS[name], **Z), L.Dense(1, bias_initializer="ones"))
     model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
-    state = judge(UnitReader(model).read()[0])
+    [state] = judge_model(UnitReader(model), {}, False)
     x = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
     for _ in range(2):
         model.train_on_batch(x, x[:, :1] ** 2)
@@ -226,11 +226,11 @@ def test_units_are_called_dead_exactly_where_training_does_not_move_them(name):
     keras.utils.set_random_seed(0)
     model = sequential(*(UNTRAINED.get(name) or TRAINED[name]), L.Dense(1, bias_initializer="ones"))
     model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
-    [units] = UnitReader(model).read()
+    [state] = judge_model(UnitReader(model), {}, False)
     x = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
     for _ in range(2):
         model.train_on_batch(x, x[:, :1] ** 2)
-    assert judge(units).dead == (4 if name in UNTRAINED else 0)
+    assert state.dead == (4 if name in UNTRAINED else 0)
     assert to_numpy(model.layers[0].kernel).any() == (name in TRAINED)
 
 
@@ -238,7 +238,7 @@ def test_a_shift_behind_the_activation_gives_units_of_zeros_a_value():
     keras.utils.set_random_seed(0)
     model = sequential(L.Dense(4, "tanh", **Z), beta(0.5), L.Dense(1, **Z))
     model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
-    assert judge(UnitReader(model).read()[0]).dead == 0
+    assert judge_model(UnitReader(model), {}, False)[0].dead == 0
     x = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
     for _ in range(2):
         model.train_on_batch(x, x[:, :1] ** 2)
@@ -254,7 +254,7 @@ def nested_model():
 def test_paths_of_nested_layers_have_the_names_of_the_models_around_them():
     reader = UnitReader(nested_model())
     assert reader.paths == ["one", "block/one", "block/two"]
-    assert all(units.outgoing is not None for units in reader.read())
+    assert all(units.outgoing is not None for units in reader.read().layers)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_subclassed_models_are_read_without_outgoing_weights():
     model = Subclassed()
     assert UnitReader(model).paths == []  # not built yet
     model(np.zeros((1, 3), "float32"))
-    [hidden] = UnitReader(model).read()
+    [hidden] = UnitReader(model).read().layers
     assert hidden.layer == "hidden"
     assert hidden.outgoing is None
     assert not hidden.mirrored
@@ -323,7 +323,7 @@ def test_the_last_layer_of_a_subclassed_model_is_its_output_unless_it_is_named()
     body = model.body.name
     assert UnitReader(model).paths == [f"{body}/hidden", f"{body}/out", "head/one"]
     assert UnitReader(model, ["two", "hidden"]).paths == [f"{body}/hidden", "head/two"]
-    [out] = UnitReader(model.body, ["out"]).read()
+    [out] = UnitReader(model.body, ["out"]).read().layers
     assert judge(out).verdict == "transient"
     assert UnitReader(sequential(model.body, L.Dense(2))).paths == [f"{body}/hidden", f"{body}/out"]
 
@@ -335,7 +335,7 @@ def test_every_array_is_fetched_once_per_reading(monkeypatch):
         fetched.append(variable.path)
         return to_numpy(variable)
 
-    monkeypatch.setattr(reading, "to_numpy", counting)
+    monkeypatch.setattr(weights, "to_numpy", counting)
     inputs = keras.Input((3,))
     both = L.Concatenate()([L.Dense(3, "tanh", name="left")(inputs), L.Dense(3, "relu", name="right")(inputs)])
     x = L.Dense(4, name="third")(L.BatchNormalization(name="norm")(both))
@@ -353,7 +353,7 @@ def test_every_array_is_fetched_once_per_reading(monkeypatch):
 def test_arrays_are_copies_that_training_does_not_change():
     hidden = L.Dense(4, "relu")
     model = sequential(hidden, L.Dense(2))
-    [units] = UnitReader(model).read()
+    [units] = UnitReader(model).read().layers
     kept = units.kernel.copy()
     hidden.kernel.assign_add(hidden.kernel)
     np.testing.assert_array_equal(units.kernel, kept)
@@ -373,7 +373,7 @@ def test_frozen_layers_are_marked():
     hidden = L.Dense(4)
     model = sequential(hidden, L.Dense(2))
     hidden.trainable = False
-    assert UnitReader(model).read()[0].frozen
+    assert UnitReader(model).read().layers[0].frozen
 
 
 def test_the_weights_are_those_the_layer_computes_with_under_low_rank_adaptation():
@@ -381,6 +381,6 @@ def test_the_weights_are_those_the_layer_computes_with_under_low_rank_adaptation
     model = sequential(hidden, L.Dense(2))
     hidden.enable_lora(2)
     hidden.lora_kernel_b.assign(np.ones((2, 4)))
-    [units] = UnitReader(model).read()
+    [units] = UnitReader(model).read().layers
     np.testing.assert_array_equal(units.kernel, keras.ops.convert_to_numpy(hidden.kernel))
     assert not units.frozen

@@ -1,0 +1,87 @@
+"""Normalisations: scale and shift of a feature belong to the unit before it."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_initkit.units.operations.registry import handles
+from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.trace import Call
+
+_layers = keras.layers
+
+
+@handles(_layers.BatchNormalization)
+def batch_normalisation(call: Call, plan: Plan) -> None:
+    """With statistics of the batch a constant becomes 0; a frozen one works with its own moving statistics."""
+    layer = call.operation
+    source = _features(call, plan)
+    size = plan.spaces[source].size
+    middle = plan.add_space(size)
+    if layer.trainable:
+        plan.copy(source, middle, response=_centred)
+        plan.centred.add((source, middle))
+    else:
+        plan.copy(source, middle, response=_unknown)
+        for name in ("moving_mean", "moving_variance"):
+            plan.values(middle, layer, name, lambda statistic: statistic[None], role="tag")
+    _scale_and_shift(call, plan, middle)
+
+
+@handles(_layers.LayerNormalization, getattr(_layers, "RMSNormalization", None))
+def layer_normalisation(call: Call, plan: Plan) -> None:
+    """Mean and deviation are those of all features, which keeps equal features equal."""
+    source = _features(call, plan)
+    middle = plan.add_space(plan.spaces[source].size)
+    plan.copy(source, middle, response=_unknown)
+    _scale_and_shift(call, plan, middle)
+
+
+@handles(_layers.GroupNormalization)
+def group_normalisation(call: Call, plan: Plan) -> None:
+    """Mean and deviation are those of a group of neighbouring features."""
+    source = _features(call, plan)
+    size = plan.spaces[source].size
+    groups = size if call.operation.groups == -1 else call.operation.groups
+    middle = plan.add_space(size)
+    plan.copy(source, middle, place=np.arange(size) * groups // size, response=_unknown)
+    _scale_and_shift(call, plan, middle)
+
+
+@handles(_layers.UnitNormalization)
+def unit_normalisation(call: Call, plan: Plan) -> None:
+    """Divides by the length over some axes."""
+    source = _features(call, plan)
+    plan.copy(source, plan.result(call.outputs[0]), response=_unknown)
+
+
+def _features(call: Call, plan: Plan) -> int:
+    """Return the features of the input, if it is them that have scales."""
+    axis: Any = call.operation.axis
+    last = len(call.tensors[0].shape) - 1
+    if list(axis if isinstance(axis, (list, tuple)) else [axis]) not in ([-1], [last]):
+        raise NotUnderstood
+    return plan.space_of(call.tensors[0])
+
+
+def _scale_and_shift(call: Call, plan: Plan, middle: int) -> None:
+    layer = call.operation
+    for name in ("gamma", "scale"):
+        if isinstance(getattr(layer, name, None), keras.Variable):
+            scaled = plan.add_space(plan.spaces[middle].size, product=True)
+            plan.scale(middle, scaled, layer, name, lambda scale: scale[None])
+            middle = scaled
+    behind = plan.result(call.outputs[0])
+    plan.copy(middle, behind)
+    if isinstance(getattr(layer, "beta", None), keras.Variable):
+        plan.values(behind, layer, "beta", lambda shift: shift[None])
+
+
+def _centred(constants: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.zeros_like(constants), np.ones_like(constants)
+
+
+def _unknown(constants: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.where(constants == 0, 0.0, np.nan), np.ones_like(constants)
