@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 import warnings
 import zipfile
@@ -19,6 +20,9 @@ import keras_initkit.initializers  # noqa: F401
 _BUILTIN = ("activations", "constraints", "initializers", "layers", "losses", "metrics", "optimizers", "regularizers")
 # Keras imports the modules of these packages by itself, and of no others.
 _FAMILY = ("keras", "keras_hub", "keras_cv", "keras_nlp")
+
+# A model saved before its first step: its optimizer has a step count and a rate, and nothing that could be lost.
+_UNUSED_OPTIMIZER = re.compile(r"the saved optimizer has [0-2] variables")
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def _configuration(path: Path) -> Any:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
                 return json.loads(archive.read("config.json"))
-        import h5py
+        import h5py  # type: ignore[import-untyped]
 
         with h5py.File(path) as stored:
             parts = {key: stored.attrs[key] for key in ("model_config", "training_config") if key in stored.attrs}
@@ -181,7 +185,7 @@ def _load(path: Path, given: dict[str, Any], unsafe: bool, compile: bool) -> tup
         warnings.simplefilter("always")
         model = keras.saving.load_model(path, custom_objects=given, compile=compile, safe_mode=not unsafe)
     said = dict.fromkeys(_first_line(warning.message) for warning in caught if warning.category is UserWarning)
-    return model, tuple(f"Keras said while loading: {line}." for line in said)
+    return model, tuple(f"Keras said while loading: {line}." for line in said if not _UNUSED_OPTIMIZER.search(line))
 
 
 def _why(path: Path, unknown: Sequence[_Needed], lambdas: Sequence[str], error: Exception) -> str:

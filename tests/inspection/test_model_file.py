@@ -182,6 +182,14 @@ def test_a_training_that_fails_otherwise_is_left_out_with_its_error():
     assert "the state of the optimizer was not considered: ValueError: Argument(s) not recognized: {'rate'" in notes[0]
 
 
+def test_an_optimizer_without_a_step_is_nothing_to_note():
+    model = model_of(hidden())
+    model.compile("adam", "mse")
+    loaded, notes = load_model_file(saved(model))
+    assert loaded.compiled
+    assert notes == ()
+
+
 def test_warnings_of_keras_become_notes(monkeypatch):
     load = keras.saving.load_model
 
