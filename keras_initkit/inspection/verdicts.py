@@ -2,19 +2,23 @@
 
 import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_initkit.symmetry.classes import equivalence_classes, rounding_tolerance
+from keras_initkit.inspection.observation import left_behind, locked_by_observation
+from keras_initkit.inspection.state import LayerState as LayerState
+from keras_initkit.inspection.unit_vectors import balanced, rounding, shared
+from keras_initkit.inspection.unit_vectors import incoming as incoming_vectors
+from keras_initkit.symmetry.classes import equivalence_classes
 from keras_initkit.symmetry.liveness import Liveness, live_features
 from keras_initkit.symmetry.network import Network
 from keras_initkit.symmetry.null import is_informative, max_abs_quantile
 from keras_initkit.symmetry.partition import Partition, lasting_classes
-from keras_initkit.symmetry.similarity import Similarity, unit_similarity
-from keras_initkit.units.reading import LayerUnits, UnitReader
+from keras_initkit.symmetry.similarity import unit_similarity
+from keras_initkit.units.reading import LayerUnits, Reading, UnitReader
 
 # Units count as nearly the same if a random layer of that shape has so close a pair once in this many times.
 _FALSE_ALARM = 1e-4
@@ -23,65 +27,6 @@ _NEARLY_EQUAL = 1e-2
 # The null distribution of a shape is asked for at every measurement, and takes longer than the measurement itself.
 _is_informative = functools.cache(is_informative)
 _max_abs_quantile = functools.cache(max_abs_quantile)
-
-
-def _no_units() -> NDArray[np.intp]:
-    return np.zeros(0, dtype=np.intp)
-
-
-@dataclass(frozen=True)
-class LayerState:
-    """What the weights of one layer say at one moment.
-
-    Attributes:
-        units: the weights it was measured on.
-        similarity: statistics of the weights into the units, or None if some weights are not finite.
-        locked: number of units that stay equal to another unit for ever.
-        dead: number of units that get no gradient and cannot recover.
-        verdict: one of the kit's verdicts.
-        observed: whether some of the dead units were found by watching them, not by their weights alone.
-        opposite: whether some of the locked units have the weights of another one only up to their sign.
-        classes: labels `(units,)`: units with the same label stay equal; None if the weights are not finite.
-        locked_units: indices of the locked units.
-        dead_units: indices of the dead units.
-        equal_units: indices of the units that are equal incoming to another one.
-        cut_off: whether what reaches the units does not vary with the data, and never will.
-    """
-
-    units: LayerUnits
-    similarity: Similarity | None
-    locked: int
-    dead: int
-    verdict: str
-    observed: bool = False
-    opposite: bool = False
-    classes: NDArray[np.intp] | None = None
-    locked_units: NDArray[np.intp] = field(default_factory=_no_units)
-    dead_units: NDArray[np.intp] = field(default_factory=_no_units)
-    equal_units: NDArray[np.intp] = field(default_factory=_no_units)
-    cut_off: bool = False
-
-    def row(self, epoch: int) -> dict[str, Any]:
-        """Return the state as one row of a table; see `SymmetryMonitor.rows`."""
-        inputs, units = self.units.kernel.shape
-        s = self.similarity
-        nan = math.nan
-        return {
-            "epoch": epoch,
-            "layer": self.units.layer,
-            "units": units,
-            "inputs": inputs,
-            "mean": s.mean if s else nan,
-            "rms": s.rms if s else nan,
-            "mean_abs": s.mean_abs if s else nan,
-            "max_abs": s.max_abs if s else nan,
-            "participation": s.participation if s else nan,
-            "distinct": s.distinct if s else nan,
-            "locked": self.locked if s else nan,
-            "dead": self.dead if s else nan,
-            "null_z": s.null_z if s else nan,
-            "verdict": self.verdict,
-        }
 
 
 def judge_model(
@@ -117,53 +62,73 @@ def judge_model(
     Returns:
         The `LayerState` of every layer, in the order of the model.
     """
-    reading = reader.read()
-    analysis = _analyse(reading.network)
-    optimizer = reader.optimizer if optimizer is None else optimizer
-    if optimizer is not None and optimizer.built and any(_is_suspect(units, analysis) for units in reading.layers):
-        reading = reader.read(optimizer)
-        analysis = _analyse(reading.network)
+    reading, analysis = analysed_reading(reader, optimizer)
+    return judge_reading(reading, analysis, previous, trained)
+
+
+def judge_reading(
+    reading: Reading, analysis: "Analysis", previous: dict[str, LayerState], trained: bool
+) -> list[LayerState]:
+    """Judge every layer of weights that are read already; see `judge_model`."""
     return [_judge(units, analysis, previous.get(units.layer), trained) for units in reading.layers]
 
 
 @dataclass(frozen=True, eq=False)
-class _Analysis:
+class Analysis:
+    """What the network of a model says about all its features.
+
+    Attributes:
+        partition: which stay equal.
+        liveness: which get a gradient, and which vary with the data.
+    """
+
     partition: Partition
     liveness: Liveness
 
+    @classmethod
+    def of(cls, network: Network) -> "Analysis":
+        """Analyse a network."""
+        return cls(lasting_classes(network), live_features(network))
 
-def _analyse(network: Network) -> _Analysis:
-    return _Analysis(lasting_classes(network), live_features(network))
+    def is_at_fault(self, units: LayerUnits) -> bool:
+        """Return whether units are locked or dead by their weights."""
+        return bool(shared(_lasting(units, self)).any() or _without_gradient(units, self).any())
 
 
-def _is_suspect(units: LayerUnits, analysis: _Analysis) -> bool:
-    """Return whether units may be locked or dead, so that what the optimizer holds for them matters."""
-    return bool(_shared(_lasting(units, analysis)).any() or _without_gradient(units, analysis).any())
+def analysed_reading(reader: UnitReader, optimizer: Any = None) -> tuple[Reading, Analysis]:
+    """Read a model and analyse its network; what the optimizer holds is read only where it can matter."""
+    reading = reader.read()
+    analysis = Analysis.of(reading.network)
+    optimizer = reader.optimizer if optimizer is None else optimizer
+    if optimizer is not None and optimizer.built and any(map(analysis.is_at_fault, reading.layers)):
+        reading = reader.read(optimizer)
+        analysis = Analysis.of(reading.network)
+    return reading, analysis
 
 
-def _lasting(units: LayerUnits, analysis: _Analysis) -> NDArray[np.intp]:
+def _lasting(units: LayerUnits, analysis: Analysis) -> NDArray[np.intp]:
     return analysis.partition.labels[units.spaces[0][0]]
 
 
-def _without_gradient(units: LayerUnits, analysis: _Analysis) -> NDArray[np.bool_]:
+def _without_gradient(units: LayerUnits, analysis: Analysis) -> NDArray[np.bool_]:
     alive = [analysis.liveness.gradients[space] for spaces in units.spaces for space in spaces]
     return ~np.logical_or.reduce(alive)
 
 
-def _judge(units: LayerUnits, analysis: _Analysis, previous: LayerState | None, trained: bool) -> LayerState:
+def _judge(units: LayerUnits, analysis: Analysis, previous: LayerState | None, trained: bool) -> LayerState:
     if not all(np.isfinite(part).all() for part in (units.kernel, units.bias, units.scales)):
         return LayerState(units, None, 0, 0, "exploding")
     similarity = unit_similarity(units.kernel, activation=units.activation)
     signs = analysis.partition.signs[units.spaces[0][0]]
-    incoming = _incoming(units) * signs
+    incoming = incoming_vectors(units) * signs
     labels = _lasting(units, analysis)
-    same_in = _shared(equivalence_classes(incoming, tolerance=_rounding(units))) | _shared(labels)
+    same_in = shared(equivalence_classes(incoming, tolerance=rounding(units))) | shared(labels)
     none = np.zeros_like(same_in)
-    locked = none if units.frozen else _shared(labels)
+    locked = none if units.frozen else shared(labels)
     if not units.frozen and not units.noise and units.outgoing is None and same_in.any():
-        locked = locked | _locked_by_observation(units, previous)
+        locked = locked | locked_by_observation(units, previous)
     dead = none if units.frozen else _without_gradient(units, analysis)
-    left = none if units.frozen or not trained else _left_behind(units, previous) & ~dead
+    left = none if units.frozen or not trained else left_behind(units, previous) & ~dead
     verdict = _verdict(units, incoming, signs, same_in, locked, dead, left)
     return LayerState(
         units,
@@ -191,9 +156,7 @@ def _verdict(
     left: NDArray[np.bool_],
 ) -> str:
     inputs, count = units.kernel.shape
-    if dead.all():
-        return "dead"
-    if locked.any():
+    if (locked & ~dead).any():
         return "locked"
     if (dead | left).any():
         return "dead"
@@ -202,23 +165,6 @@ def _verdict(
     if not _is_informative(count, inputs):
         return "uninformative"
     return "plateau" if not units.frozen and _nearly_equal(units, incoming, signs) else "healthy"
-
-
-def _rounding(units: LayerUnits) -> float:
-    return rounding_tolerance(units.kernel.dtype)
-
-
-def _shared(labels: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Return which units have company in their class."""
-    return np.bincount(labels)[labels] > 1
-
-
-def _locked_by_observation(units: LayerUnits, previous: LayerState | None) -> NDArray[np.bool_]:
-    if previous is None or previous.similarity is None:
-        return np.zeros(units.kernel.shape[1], dtype=bool)
-    moved = (previous.units.kernel != units.kernel).any(axis=0)
-    both = _balanced(_incoming(previous.units), _incoming(units))
-    return moved & _shared(equivalence_classes(both, tolerance=_rounding(units)))
 
 
 def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
@@ -230,37 +176,9 @@ def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
     return bool((least < most).any())
 
 
-def _incoming(units: LayerUnits) -> NDArray[Any]:
-    return _balanced(units.kernel, units.bias, units.scales)
-
-
-def _balanced(*blocks: NDArray[Any]) -> NDArray[Any]:
-    """Stack blocks of weights, each in units of its own largest entry, so that none hides another."""
-    largest = [float(np.abs(block).max(initial=0.0)) for block in blocks]
-    return np.concatenate([block / (size or 1.0) for block, size in zip(blocks, largest, strict=True)])
-
-
-def _left_behind(units: LayerUnits, previous: LayerState | None) -> NDArray[np.bool_]:
-    """Return which units did not move, and are zero or equal to another one then and now."""
-    none = np.zeros(units.kernel.shape[1], dtype=bool)
-    if previous is None or previous.similarity is None:
-        return none
-    before = previous.units
-    still = (before.kernel == units.kernel).all(axis=0) & (before.bias == units.bias).all(axis=0)
-    if units.noise and not still.all():
-        return none
-    if before.outgoing is not None and units.outgoing is not None:
-        still &= before.outgoing.any(axis=0) | ~units.outgoing.any(axis=0)
-    if not still.any():
-        return none
-    both = _balanced(_incoming(before), _incoming(units))
-    alike = _shared(equivalence_classes(both, tolerance=_rounding(units)))
-    return still & (alike | ~units.kernel.any(axis=0))
-
-
 def _nearly_equal(units: LayerUnits, incoming: NDArray[Any], signs: NDArray[np.float64]) -> bool:
     inputs, count = units.kernel.shape
     closest_by_chance = math.sqrt(2 * (1 - _max_abs_quantile(count, inputs, _FALSE_ALARM)))
     tolerance = min(_NEARLY_EQUAL, closest_by_chance)
-    joint = incoming if units.outgoing is None else _balanced(incoming, units.outgoing * signs)
-    return bool(np.isfinite(joint).all() and _shared(equivalence_classes(joint, tolerance=tolerance)).any())
+    joint = incoming if units.outgoing is None else balanced(incoming, units.outgoing * signs)
+    return bool(np.isfinite(joint).all() and shared(equivalence_classes(joint, tolerance=tolerance)).any())
