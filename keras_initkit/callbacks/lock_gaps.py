@@ -73,4 +73,4 @@ def _locked_units(state: LayerState) -> LockedUnits | None:
 
 
 def _incoming(units: LayerUnits) -> NDArray[np.floating]:
-    return np.concatenate([units.kernel, units.bias[None]])
+    return np.concatenate([units.kernel, np.reshape(units.bias, (-1, units.kernel.shape[1]))])

@@ -60,7 +60,7 @@ class SymmetryMonitor(RecordViews, keras.callbacks.Callback):
             latest values are repeated there, so that every epoch has all keys. Keras' progress line shows
             `symmetry/locked` and `symmetry/dead` alone. Defaults to `True`.
         max_share: largest share of the time since the start of training that measuring may take, in (0, 1]. An epoch
-            that is due is then left out while the monitor is above it, so which epochs are measured depends on the
+            that is due is then left out if measuring it would exceed this, so which epochs are measured depends on the
             clock. The start and the end of training are always measured. Defaults to `None`: no bound.
 
     Attributes:
@@ -113,7 +113,7 @@ class SymmetryMonitor(RecordViews, keras.callbacks.Callback):
         self._logged: dict[str, float] = {}
         self._missed: int | None = None
         self._started = time.perf_counter()
-        self._spent = 0.0
+        self._spent = self._cost = 0.0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Measure the model before training. A new `fit` starts a new record."""
@@ -199,11 +199,15 @@ class SymmetryMonitor(RecordViews, keras.callbacks.Callback):
             self._logged = self._log_values(list(record.latest.values()))
             if logs is not None:
                 logs.update(self._logged)
-        self._spent += time.perf_counter() - started
+        self._cost = time.perf_counter() - started
+        self._spent += self._cost
         self._alarm.respond(record, label, events)
 
     def _has_time(self) -> bool:
-        return self.max_share is None or self._spent <= self.max_share * (time.perf_counter() - self._started)
+        if self.max_share is None:
+            return True
+        elapsed = time.perf_counter() - self._started
+        return self._spent + self._cost <= self.max_share * (elapsed + self._cost)
 
     def _log_values(self, rows: list[dict[str, Any]]) -> dict[str, float]:
         values = {}

@@ -28,25 +28,64 @@ class Clock(keras.callbacks.Callback):
         self._last = now
 
 
-@pytest.mark.benchmark
-def test_measuring_a_64_64_64_network_every_epoch_costs_a_small_part_of_the_epoch():
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((1792, 64)).astype("float32"), rng.integers(0, 10, 1792)
-    hidden = [L.Dense(64, "relu", kernel_initializer="he_normal") for _ in range(2)]
-    model = keras.Sequential([keras.Input((64,)), *hidden, L.Dense(10, "softmax")])
+class TimedMonitor(SymmetryMonitor):
+    """Keeps the seconds that each measurement after an epoch takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        started = time.perf_counter()
+        super().on_epoch_end(epoch, logs)
+        self.seconds.append(time.perf_counter() - started)
+
+
+def perceptron(inputs, *widths):
+    keras.utils.set_random_seed(0)
+    hidden = [L.Dense(width, "relu", kernel_initializer="he_normal") for width in widths]
+    model = keras.Sequential([keras.Input((inputs,)), *hidden, L.Dense(10, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
-    model.fit(x, y, verbose=0)  # traces
+    return model
+
+
+def data(samples, inputs):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((samples, inputs)).astype("float32"), rng.integers(0, 10, samples)
+
+
+def overhead(model, x, y, *, batch_size, rounds, epochs):
+    """Return the median epoch with and without the monitor, and the median measurement, in seconds."""
+    model.fit(x, y, batch_size=batch_size, verbose=0)  # traces
     seconds = {True: [], False: []}
-    monitor = SymmetryMonitor()
-    for _ in range(4):
+    monitor = TimedMonitor()
+    for _ in range(rounds):
         for watched in (True, False):
             clock = Clock()
-            model.fit(x, y, epochs=6, verbose=0, callbacks=[*([monitor] if watched else []), clock])
+            callbacks = [*([monitor] if watched else []), clock]
+            model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=callbacks)
             seconds[watched] += clock.seconds[1:]  # the first epoch starts the data pipeline
-    ratio = statistics.median(seconds[True]) / statistics.median(seconds[False])
-    started = time.perf_counter()
-    for epoch in range(20):
-        monitor.on_epoch_end(epoch, {})
-    each = (time.perf_counter() - started) / 20
-    print(f"\nepoch with / without the monitor: {ratio:.3f}; one measurement: {1000 * each:.1f} ms")
-    assert ratio < 1.25
+    return *(statistics.median(seconds[watched]) for watched in (True, False)), statistics.median(monitor.seconds)
+
+
+def report(with_it, without, each):
+    """Print and return the share of an epoch that the monitor takes."""
+    print(
+        f"\nepoch without the monitor: {without:.3f} s; with / without: {with_it / without:.3f}; "
+        f"one measurement: {1000 * each:.1f} ms, {each / without:.2%} of an epoch"
+    )
+    return each / without
+
+
+@pytest.mark.benchmark
+def test_measuring_a_64_64_64_network_every_epoch_costs_a_small_part_of_the_epoch():
+    with_it, without, each = overhead(perceptron(64, 64, 64), *data(1792, 64), batch_size=32, rounds=4, epochs=6)
+    report(with_it, without, each)
+    assert with_it / without < 1.25
+
+
+@pytest.mark.benchmark
+def test_measuring_a_784_512_512_10_network_takes_about_a_hundredth_of_an_epoch_of_60000_samples():
+    measured = overhead(perceptron(784, 512, 512), *data(60_000, 784), batch_size=128, rounds=2, epochs=4)
+    # The goal is 1 %. Epochs differ by more than that, so the measurements are timed, not the difference.
+    assert report(*measured) < 0.03

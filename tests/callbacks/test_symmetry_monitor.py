@@ -68,8 +68,7 @@ def test_rows_hold_every_statistic_of_every_layer_from_epoch_0_on(eager):
         (epoch, layer) for epoch in range(3) for layer in ("one", "two")
     ]
     assert all(
-        set(row) == {"epoch", "layer", "units", "inputs", *STATISTICS, "null_z", "verdict"}
-        for row in monitor.rows
+        set(row) == {"epoch", "layer", "units", "inputs", *STATISTICS, "null_z", "verdict"} for row in monitor.rows
     )
     first, last = monitor.rows[0], monitor.rows[-1]
     before = unit_similarity(eager.start[0], activation="tanh")
@@ -561,6 +560,33 @@ def test_the_heat_map_shows_the_cosines_before_training_and_at_the_end(eager):
         monitor.heatmap("out", 0)
 
 
+def test_the_heat_map_is_of_the_latest_epoch_by_class_unless_asked_otherwise(eager):
+    weights = [w.copy() for w in eager.start]
+    weights[0][:, 3] = weights[0][:, 0]
+    monitor = SymmetryMonitor()
+    eager.model.set_weights(weights)
+    monitor.measure(eager.model, 0)
+    monitor.measure(eager.model, 8)
+    axes = monitor.heatmap("one").axes[0]
+    assert axes.get_title() == "one, after step 8\n2 of 4 units are copies, in 1 class"
+    np.testing.assert_allclose(axes.images[0].get_array(), cosine_matrix(weights[0][:, [0, 3, 1, 2]]))
+    by_index = monitor.heatmap("one", 0, order="index").axes[0]
+    np.testing.assert_allclose(by_index.images[0].get_array(), cosine_matrix(weights[0]))
+    assert by_index.get_title() == "one, before training"
+    with pytest.raises(ValueError, match="Expected `order` to be one of 'class', 'index'"):
+        monitor.heatmap("one", order="units")
+
+
+def test_the_timeline_is_the_other_figure(eager):
+    monitor = SymmetryMonitor(on_locked="ignore")
+    eager(monitor, weights=eager.locked)
+    figure = monitor.plot("timeline")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["locked"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["one", "two"]
+    with pytest.raises(ValueError, match="Expected `kind` to be one of 'statistics', 'timeline'"):
+        monitor.plot("lines")
+
+
 def test_pictures_of_wide_layers_are_of_the_first_256_units():
     monitor = SymmetryMonitor()
     model = keras.Sequential([keras.Input((5,)), L.Dense(300, "tanh", name="wide"), L.Dense(1)])
@@ -568,6 +594,7 @@ def test_pictures_of_wide_layers_are_of_the_first_256_units():
     monitor.on_train_begin()
     picture = monitor.pictures().cosines("wide", 0)
     np.testing.assert_array_equal(picture, cosine_matrix(to_numpy(model.layers[0].kernel)[:, :256]))
+    assert monitor.heatmap("wide").axes[0].get_title() == "wide, before training\nfirst 256 of 300 units"
     kept = monitor.pictures()._kept[0]["wide"].kernel
     assert kept.base is None or kept.base.size == kept.size  # no hidden hold on the whole kernel
 
