@@ -129,6 +129,12 @@ def meddle(model):
     np.random.random(3)  # noqa: NPY002
 
 
+def meddle_until_interrupted(model):
+    with preserved(model):
+        meddle(model)
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("kind", MODELS)
 def test_everything_is_put_back(kind, compiled):
@@ -152,9 +158,8 @@ def test_everything_is_put_back_in_the_middle_of_training():
 def test_everything_is_put_back_if_the_body_raises():
     model = build("subclassed")
     before, calls, shapes = fingerprint(model), model.calls, list(model.shapes)
-    with pytest.raises(KeyboardInterrupt), preserved(model):
-        meddle(model)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        meddle_until_interrupted(model)
     assert fingerprint(model) == before
     assert (model.last, model.calls, list(model.shapes)) == ("seen", calls, shapes)
     np.testing.assert_array_equal(model.array, [calls, calls])
