@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from keras_initkit._checks import InitializationError
     from keras_initkit.callbacks.mlflow_logger import MLflowLogger
     from keras_initkit.callbacks.symmetry_monitor import SymmetryMonitor
+    from keras_initkit.inspection.inspect import inspect
+    from keras_initkit.inspection.report import Inspection
     from keras_initkit.study.results import StudyResults
     from keras_initkit.study.run import compare
 
 # Public name -> module that defines it; a name equal to its module is the module itself.
 _EXPORTS = {
     "InitializationError": "_checks",
+    "Inspection": "inspection.report",
     "MLflowLogger": "callbacks.mlflow_logger",
     "StudyResults": "study.results",
     "SymmetryMonitor": "callbacks.symmetry_monitor",
     "compare": "study.run",
     "initializers": "initializers",
+    "inspect": "inspection.inspect",
     "symmetry": "symmetry",
     "theory": "theory",
 }
@@ -31,11 +35,13 @@ _EXPORTS = {
 __version__ = _version("keras-initkit")
 __all__ = [
     "InitializationError",
+    "Inspection",
     "MLflowLogger",
     "StudyResults",
     "SymmetryMonitor",
     "compare",
     "initializers",
+    "inspect",
     "symmetry",
     "theory",
 ]
