@@ -31,6 +31,8 @@ class LayerState:
         locked_units: indices of the locked units.
         dead_units: indices of the dead units.
         equal_units: indices of the units that are equal incoming to another one.
+        equal_classes: labels `(units,)`: units with the same label are equal incoming; None if the weights are not
+            finite.
         cut_off: whether what reaches the units does not vary with the data, and never will.
     """
 
@@ -45,6 +47,7 @@ class LayerState:
     locked_units: NDArray[np.intp] = field(default_factory=_no_units)
     dead_units: NDArray[np.intp] = field(default_factory=_no_units)
     equal_units: NDArray[np.intp] = field(default_factory=_no_units)
+    equal_classes: NDArray[np.intp] | None = None
     cut_off: bool = False
 
     def row(self, epoch: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def twin_finding(model: Any, twins: Twins) -> Finding:
         verdict="twins",
         severity="warning",
         units=(),
-        cause=f"{len(names)} weight tensors have equal values ({shown}): {origin}. Layers that should differ begin as one.",
+        cause=f"{len(names)} weight tensors have equal values ({shown}): {origin}.",
         fix=_fix(model, twins),
         evidence={"tensors": names, "origin": twins.origin, "seed": twins.seed},
     )

@@ -122,7 +122,8 @@ def _judge(units: LayerUnits, analysis: Analysis, previous: LayerState | None, t
     signs = analysis.partition.signs[units.spaces[0][0]]
     incoming = incoming_vectors(units) * signs
     labels = _lasting(units, analysis)
-    same_in = shared(equivalence_classes(incoming, tolerance=rounding(units))) | shared(labels)
+    equal = equivalence_classes(incoming, tolerance=rounding(units))
+    same_in = shared(equal) | shared(labels)
     none = np.zeros_like(same_in)
     locked = none if units.frozen else shared(labels)
     if not units.frozen and not units.noise and units.outgoing is None and same_in.any():
@@ -142,6 +143,7 @@ def _judge(units: LayerUnits, analysis: Analysis, previous: LayerState | None, t
         locked_units=np.flatnonzero(locked),
         dead_units=np.flatnonzero(dead | left),
         equal_units=np.flatnonzero(same_in),
+        equal_classes=equal,
         cut_off=bool(np.isfinite(analysis.liveness.values[units.spaces[0][0]]).all()),
     )
 
