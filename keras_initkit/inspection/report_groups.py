@@ -1,5 +1,6 @@
 """The findings in the order they are read, and those that say the same of many layers together."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ TEXT_COLUMNS = ("layer", "verdict", "severity")
 
 @dataclass(frozen=True)
 class FindingGroup:
-    """Findings with the same verdict, severity, cause and fix.
+    """Findings with the same verdict, severity, cause and fix, but for the name of the layer.
 
     Attributes:
         findings: the findings, in the order of the layers; at least one.
@@ -36,6 +37,13 @@ class FindingGroup:
         return list(dict.fromkeys(finding.layer for finding in self.findings))[:_NAMES]
 
     @property
+    def fix(self) -> str:
+        """The lines of code that mend the layers named; a line that mends several stands once."""
+        fixes = list(dict.fromkeys(finding.fix for finding in self.findings if finding.fix))
+        rest = [f"# and the same for {len(fixes) - _NAMES} more"] if len(fixes) > _NAMES else []
+        return "\n".join([*fixes[:_NAMES], *rest])
+
+    @property
     def further(self) -> str:
         """What follows the names of the layers: how many more there are, and which units of a single layer."""
         count = len({finding.layer for finding in self.findings})
@@ -48,8 +56,17 @@ def grouped(findings: Sequence[Finding]) -> list[FindingGroup]:
     """Return the findings, those that say the same together; groups stand where their first finding stood."""
     groups: dict[tuple[str, str, str, str], list[Finding]] = {}
     for finding in findings:
-        groups.setdefault((finding.verdict, finding.severity, finding.cause, finding.fix), []).append(finding)
+        texts = _unnamed(finding.cause, finding.layer), _unnamed(finding.fix, finding.layer)
+        groups.setdefault((finding.verdict, finding.severity, *texts), []).append(finding)
     return [FindingGroup(tuple(group)) for group in groups.values()]
+
+
+def _unnamed(text: str, layer: str) -> str:
+    """Return a text without the name of its layer, as a path or as the quoted names along the path."""
+    text = re.sub(rf"(?<![\w/]){re.escape(layer)}(?![\w/])", "\0", text)
+    for part in layer.split("/"):
+        text = text.replace(f'"{part}"', '"\0"')
+    return text
 
 
 def worst_first(findings: Sequence[Finding], layers: Sequence[str]) -> tuple[Finding, ...]:

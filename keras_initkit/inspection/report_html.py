@@ -61,8 +61,8 @@ def _group(group: FindingGroup) -> str:
     layers = ", ".join(f"<code>{_safe(layer)}</code>" for layer in group.layers)
     fix = (
         f'<pre style="margin: 0.3em 0 0; padding: 0.4em 0.6em; border: {_LINE}; overflow-x: auto; text-align: left">'
-        f"<code>{escape(found.fix)}</code></pre>"
-        if found.fix
+        f"<code>{escape(group.fix)}</code></pre>"
+        if group.fix
         else ""
     )
     return (

@@ -37,7 +37,7 @@ def _group(group: FindingGroup) -> str:
     found = group.first
     layers = ", ".join(_code(printable(layer)) for layer in group.layers)
     text = f"**{found.severity}: {found.verdict}**: {layers}{group.further}\n\n{_prose(found.cause)}"
-    return f"{text}\n\n{_code_block(found.fix)}" if found.fix else text
+    return f"{text}\n\n{_code_block(group.fix)}" if group.fix else text
 
 
 def _code(text: str) -> str:

@@ -63,8 +63,8 @@ def _print_group(group: FindingGroup, console: Console) -> None:
     layers = ", ".join(printable(layer) for layer in group.layers)
     console.print(Text(f"{found.severity}: {found.verdict}: {layers}{group.further}"))
     console.print(Padding(Text(printable(found.cause)), (0, 0, 0, 2)))
-    if found.fix:
+    if group.fix:
         console.print("  fix:")
-        for line in found.fix.splitlines():
+        for line in group.fix.splitlines():
             console.print(Text(f"    {printable(line)}"), soft_wrap=True)
     console.print()

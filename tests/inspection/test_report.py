@@ -117,6 +117,20 @@ def test_findings_that_say_the_same_are_one_group():
     assert groups[0].further == " and 12 more layers"
 
 
+def test_fixes_that_differ_in_the_name_of_the_layer_are_one_group_with_a_line_each():
+    def fixed(layer, code='.kernel.assign("he_normal")'):
+        reached = "".join(f'.get_layer("{part}")' for part in layer.split("/"))
+        return finding(layer, cause=f"Units of {layer} are equal.", fix=f"model{reached}{code}")
+
+    (group,) = grouped([fixed("block/a"), fixed("block/b")])
+    assert group.layers == ["block/a", "block/b"]
+    assert group.fix.splitlines() == [fixed("block/a").fix, fixed("block/b").fix]
+    (many,) = grouped([fixed(f"block/{n}") for n in range(20)])
+    assert many.fix.splitlines()[7:] == [fixed("block/7").fix, "# and the same for 12 more"]
+    assert len(grouped([fixed("a"), fixed("b", ".other")])) == 2
+    assert grouped([finding("a"), finding("b")])[0].fix == "change(it)"
+
+
 @pytest.mark.parametrize(
     ("units", "text"),
     [
