@@ -142,7 +142,7 @@ class SymmetryMonitor(RecordViews, keras.callbacks.Callback):
         if self._missed is not None and self._record is not None:
             self._measure(self._record, self._missed, logs)
 
-    def measure(self, model: Any, step: float) -> list[dict[str, Any]]:
+    def measure(self, model: Any, step: float, *, optimizer: Any = None) -> list[dict[str, Any]]:
         """Measure now: for training loops without `fit`, or between the epochs of one.
 
         The first call starts the record, and so does a call with another model; further calls add to it, also after
@@ -157,17 +157,19 @@ class SymmetryMonitor(RecordViews, keras.callbacks.Callback):
 
         ```python
         monitor = ik.SymmetryMonitor()
-        monitor.measure(model, 0)
+        monitor.measure(model, 0, optimizer=optimizer)
         for step, (x, y) in enumerate(batches, 1):
             train_step(x, y)
             if step % 100 == 0:
-                monitor.measure(model, step)
+                monitor.measure(model, step, optimizer=optimizer)
         print(monitor.summary())
         ```
 
         Args:
             model: a built Keras model.
             step: the time of the measurement, the `epoch` of its rows: a number above the one before.
+            optimizer: the optimizer of the loop. What it remembers can keep units apart whose weights are equal.
+                Defaults to `None`: the one the model is compiled with, if any.
 
         Returns:
             The rows of this measurement, one dict per layer.
@@ -188,13 +190,15 @@ class SymmetryMonitor(RecordViews, keras.callbacks.Callback):
         # Inside `fit`, JAX keeps the weights apart from the model's variables.
         if hasattr(model, "jax_state_sync"):
             model.jax_state_sync()
-        self._measure(self._record, step, None)
+        self._measure(self._record, step, None, optimizer)
         return list(self._record.latest.values())
 
-    def _measure(self, record: SymmetryRecord, label: float, logs: dict[str, Any] | None) -> None:
+    def _measure(
+        self, record: SymmetryRecord, label: float, logs: dict[str, Any] | None, optimizer: Any = None
+    ) -> None:
         started = time.perf_counter()
         self._missed = None
-        events = record.measure(label)
+        events = record.measure(label, optimizer)
         if self.log:
             self._logged = self._log_values(list(record.latest.values()))
             if logs is not None:

@@ -57,9 +57,14 @@ class SymmetryRecord:
         self._most_distinct: dict[str, float] = {}
         self._sound: set[str] = set()
 
-    def measure(self, time: float) -> list[SymmetryEvent]:
-        """Measure the model now and return the events since the measurement before."""
-        states = judge_model(self._reader, self.states, self._movement.since_last())
+    def measure(self, time: float, optimizer: Any = None) -> list[SymmetryEvent]:
+        """Measure the model now and return the events since the measurement before.
+
+        Args:
+            time: the label of the measurement.
+            optimizer: the optimizer whose state counts. Defaults to the one the model is compiled with.
+        """
+        states = judge_model(self._reader, self.states, self._movement.since_last(), optimizer)
         self.states = {state.units.layer: state for state in states}
         rows = [{**state.row(0), "epoch": time} for state in states]
         events = [event for row in rows for event in self._events_of(row)]

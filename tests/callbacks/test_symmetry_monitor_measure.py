@@ -102,6 +102,20 @@ def test_measure_reports_like_fit_does():
     assert model.stop_training is True
 
 
+def test_the_optimizer_of_the_loop_counts():
+    model, optimizer = network("ones", "ones"), keras.optimizers.Adam()
+    optimizer.build(model.trainable_variables)
+    assert SymmetryMonitor(on_locked="ignore").measure(model, 0, optimizer=optimizer)[0]["locked"] == 4
+    rng = np.random.default_rng(0)
+    for variable in optimizer.variables:
+        if len(variable.shape) == 2:
+            variable.assign(rng.random(variable.shape).astype("float32"))
+    monitor = SymmetryMonitor(on_locked="raise")
+    assert monitor.measure(model, 0, optimizer=optimizer)[0]["locked"] == 0
+    with pytest.raises(InitializationError):
+        monitor.measure(model, 1)
+
+
 def test_steps_go_forward_and_another_model_starts_another_record():
     model, other = network(), network("ones")
     monitor = SymmetryMonitor()
