@@ -1,0 +1,246 @@
+"""inspect on models of every kind: what it says, that its fixes work when pasted, and that it changes nothing."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_initkit as ik
+from keras_initkit.units.arrays import to_numpy
+
+L = keras.layers
+
+
+def sequential(*layers, shape=(6,)):
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+def constant(value=0.1):
+    return {"kernel_initializer": keras.initializers.Constant(value)}
+
+
+def perceptron(**kwargs):
+    return sequential(
+        L.Dense(8, "relu", name="one", **kwargs), L.Dense(8, "tanh", name="two", **kwargs), L.Dense(3, **kwargs)
+    )
+
+
+def convolutional(**kwargs):
+    return sequential(
+        L.Conv2D(6, 3, activation="relu", name="conv", **kwargs),
+        L.BatchNormalization(),
+        L.MaxPooling2D(),
+        L.Flatten(),
+        L.Dense(5, "relu", name="dense", **kwargs),
+        L.Dense(3, **kwargs),
+        shape=(8, 8, 2),
+    )
+
+
+def nested(**kwargs):
+    block = keras.Sequential([keras.Input((8,)), L.Dense(8, "gelu", name="inside", **kwargs)], name="block")
+    return sequential(L.Dense(8, "tanh", name="stem", **kwargs), block, L.Dense(3, **kwargs))
+
+
+def residual(**kwargs):
+    inputs = keras.Input((6,))
+    x = L.Dense(8, name="stem", **kwargs)(inputs)
+    for n in range(2):
+        branch = L.Dense(12, "gelu", name=f"up_{n}", **kwargs)(L.LayerNormalization()(x))
+        x = x + L.Dense(8, name=f"down_{n}", **kwargs)(branch)
+    return keras.Model(inputs, L.Dense(3, **kwargs)(x))
+
+
+class Block(L.Layer):
+    def __init__(self, units, **kwargs):
+        super().__init__()
+        self.first = L.Dense(units, "relu", **kwargs)
+        self.parts = [L.Dense(units, **kwargs)]
+        self.last_output = None
+
+    def call(self, x):
+        self.last_output = self.parts[0](self.first(x))
+        return x + self.last_output
+
+
+class Subclassed(keras.Model):
+    def __init__(self, function=keras.ops.relu, **kwargs):
+        super().__init__()
+        self.embed = L.Dense(8, **kwargs)
+        self.block = Block(8, **kwargs)
+        self.out = L.Dense(3, **kwargs)
+        self.function = function
+        self(np.zeros((2, 6), "float32"))
+
+    def call(self, x):
+        return self.out(self.function(self.block(self.embed(x))))
+
+
+def hidden_from_tracing(x):
+    """A function that cannot work on symbolic tensors."""
+    if isinstance(x, keras.KerasTensor) and x.record_history:
+        raise TypeError("numbers only")
+    return x
+
+
+MODELS = {
+    "perceptron": perceptron,
+    "convolutional": convolutional,
+    "nested": nested,
+    "residual": residual,
+    "subclassed": Subclassed,
+    "subclassed, closed": lambda **kwargs: Subclassed(hidden_from_tracing, **kwargs),
+}
+
+
+def errors(inspection):
+    return [finding for finding in inspection.findings if finding.severity == "error"]
+
+
+def code_of(fix):
+    return "\n".join(line.split("  #")[0] for line in fix.splitlines())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_random_start_has_no_findings(name):
+    keras.utils.set_random_seed(0)
+    inspection = ik.inspect(MODELS[name]())
+    assert inspection.rows
+    assert inspection.findings == ()
+    assert inspection.ok
+    inspection.assert_healthy("info")
+
+
+@pytest.mark.parametrize("value", [0.1, 1.0])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_constant_start_is_locked_in_every_layer_and_the_fixes_work_when_pasted(name, value):
+    keras.utils.set_random_seed(0)
+    model = MODELS[name](**constant(value))
+    inspection = ik.inspect(model)
+    assert [row["verdict"] for row in inspection.rows] == ["locked"] * len(inspection.rows)
+    assert {finding.layer for finding in errors(inspection)} == {row["layer"] for row in inspection.rows}
+    with pytest.raises(ik.InitializationError, match="locked"):
+        inspection.assert_healthy()
+    for finding in errors(inspection):
+        exec(code_of(finding.fix), {"model": model, "keras": keras})
+    assert errors(ik.inspect(model)) == []
+
+
+@pytest.mark.parametrize("name", ["perceptron", "convolutional", "nested", "residual", "subclassed"])
+def test_a_start_from_zeros_names_what_is_at_fault_and_the_fixes_work_when_pasted(name):
+    keras.utils.set_random_seed(0)
+    model = MODELS[name](kernel_initializer="zeros")
+    found = errors(ik.inspect(model))
+    assert found
+    assert {finding.verdict for finding in found} <= {"dead", "locked"}
+    for finding in found:
+        exec(code_of(finding.fix), {"model": model, "keras": keras})
+    assert errors(ik.inspect(model)) == []
+
+
+def test_a_layer_of_zeros_into_relu_is_the_cause_of_all_that_is_dead():
+    model = sequential(
+        L.Dense(8, "relu", name="one"),
+        L.Dense(8, "relu", name="two", kernel_initializer="zeros"),
+        L.Dense(8, "relu", name="three"),
+        L.Dense(3),
+    )
+    found = {finding.layer: finding for finding in errors(ik.inspect(model))}
+    assert list(found) == ["one", "two", "three"]
+    assert "nothing comes back through two" in found["one"].cause
+    assert "incoming weights are zero, and relu is flat there" in found["two"].cause
+    assert "(kernel_initializer is Zeros)" in found["two"].cause
+    assert "behind two nothing varies with the data" in found["three"].cause
+    assert found["one"].fix == found["three"].fix == "# mended with two"
+    assert found["two"].fix.startswith('w = model.get_layer("two").kernel; w.assign(')
+    assert all(finding.evidence["released_by"] == ["two"] for finding in found.values())
+
+
+def test_one_pair_of_copies_is_named_with_its_units_and_a_little_noise_separates_it():
+    keras.utils.set_random_seed(0)
+    model = perceptron()
+    one, two = model.get_layer("one"), model.get_layer("two")
+    kernel, rows = to_numpy(one.kernel), to_numpy(two.kernel)
+    kernel[:, 6], rows[6] = kernel[:, 2], rows[2]
+    one.kernel.assign(kernel)
+    two.kernel.assign(rows)
+    [finding] = ik.inspect(model).findings
+    assert (finding.layer, finding.verdict, finding.severity, finding.units) == ("one", "locked", "error", (2, 6))
+    assert finding.cause.startswith("2 of 8 units are copies (one group of 2): incoming and outgoing weights are equal")
+    assert finding.evidence["class_sizes"] == [2]
+    exec(code_of(finding.fix), {"model": model, "keras": keras})
+    assert ik.inspect(model).findings == ()
+    np.testing.assert_allclose(to_numpy(one.kernel), kernel, rtol=0.1)  # what was learned is kept
+
+
+def test_an_output_layer_of_zeros_is_harmless_and_an_equal_start_with_different_readers_separates():
+    keras.utils.set_random_seed(0)
+    model = sequential(L.Dense(8, "tanh"), L.Dense(3, kernel_initializer="zeros"))
+    assert ik.inspect(model).findings == ()
+    model = sequential(L.Dense(8, "tanh", name="hidden", **constant()), L.Dense(3))
+    [finding] = ik.inspect(model).findings
+    assert (finding.verdict, finding.severity) == ("transient", "warning")
+    assert "their outgoing weights differ, so they separate with the first step" in finding.cause
+
+
+def test_a_linear_model_has_nothing_to_judge_and_says_so():
+    inspection = ik.inspect(sequential(L.Dense(3, kernel_initializer="zeros")))
+    assert inspection.ok
+    assert inspection.rows == []
+    assert "no hidden layers" in inspection.notes[0]
+
+
+def test_weights_that_are_not_numbers_are_exploding():
+    model = perceptron()
+    kernel = to_numpy(model.get_layer("one").kernel)
+    kernel[0, 3] = np.nan
+    model.get_layer("one").kernel.assign(kernel)
+    [finding] = errors(ik.inspect(model))
+    assert (finding.layer, finding.verdict, finding.units) == ("one", "exploding", (3,))
+    assert "1 of the weights are NaN or infinite" in finding.cause
+
+
+def test_what_cannot_be_inspected_is_said():
+    with pytest.raises(ValueError, match="Expected a built model. Received: model='net', which has no weights yet."):
+        ik.inspect(keras.Sequential([L.Dense(3), L.Dense(2)], name="net"))
+    with pytest.raises(TypeError, match="Expected `model` to be a Keras model. Received: model='net'"):
+        ik.inspect("net")
+    with pytest.raises(TypeError, match="Expected `model` to be a Keras model"):
+        ik.inspect(L.Dense(3))
+
+
+def test_layers_whose_consumers_are_not_known_are_said_to_be_judged_by_gradients():
+    inspection = ik.inspect(Subclassed(hidden_from_tracing, **constant()))
+    [note] = inspection.notes
+    assert note.startswith("What reads the units of dense")
+    assert "judged by incoming weights and gradients" in note
+
+
+def test_nothing_is_changed_by_an_inspection():
+    keras.utils.set_random_seed(0)
+    model = Subclassed(hidden_from_tracing, **constant())
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).standard_normal((8, 6)).astype("float32")
+    model.fit(x, x[:, :3], verbose=0)
+    before = [to_numpy(variable) for variable in model.variables + model.optimizer.variables]
+    kept = model.block.last_output
+    ik.inspect(model, x, x[:, :3])
+    after = [to_numpy(variable) for variable in model.variables + model.optimizer.variables]
+    for then, now in zip(before, after, strict=True):
+        np.testing.assert_array_equal(then, now)
+    assert model.block.last_output is kept
+
+
+def test_weights_zeroed_after_training_learn_if_the_optimizer_keeps_its_state():
+    keras.utils.set_random_seed(0)
+    model = sequential(L.Dense(2, "relu", name="hidden"), L.Dense(4), shape=(2,))
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    x = np.random.default_rng(0).standard_normal((32, 2)).astype("float32")
+    y = np.random.default_rng(1).standard_normal((32, 4)).astype("float32")
+    model.fit(x, y, epochs=2, verbose=0)
+    model.set_weights([0 * weight for weight in model.get_weights()])
+    assert ik.inspect(model).ok
+    fresh = keras.optimizers.Adam(0.01)
+    [finding] = errors(ik.inspect(model, optimizer=fresh))
+    assert (finding.layer, finding.verdict) == ("hidden", "dead")
+    model.fit(x, y, epochs=3, verbose=0)
+    assert np.ptp(to_numpy(model.get_layer("hidden").kernel)) > 0
