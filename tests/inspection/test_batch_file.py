@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_initkit.inspection.report_batch import load_batch
+from keras_initkit.inspection.batch_file import load_batch
 
 A, B, Y, Z = np.ones((5, 3)), np.zeros((5, 2)), np.arange(5.0), np.arange(10.0).reshape(5, 2)
 
