@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse.csgraph import connected_components
 
-from keras_initkit.symmetry import classes, equivalence_classes
+from keras_initkit.symmetry import equivalence_classes, similar_rows
 from keras_initkit.symmetry.classes import rounding_tolerance
 
 WHOLE = hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 7)), elements=st.integers(-2, 2))
@@ -188,5 +188,5 @@ def test_the_search_for_few_and_for_many_pairs_agree(monkeypatch, tolerance, sig
     base = rng.standard_normal((6, 20))
     vectors = np.concatenate([base, base * (1 + 1e-4), -base[:, :7], rng.standard_normal((6, 9))], axis=1)
     few = equivalence_classes(vectors, sign=sign, tolerance=tolerance)
-    monkeypatch.setattr(classes, "_FEW", -1)
+    monkeypatch.setattr(similar_rows, "_FEW", -1)
     np.testing.assert_array_equal(equivalence_classes(vectors, sign=sign, tolerance=tolerance), few)
