@@ -1,7 +1,5 @@
 """One backward pass on one batch: the gradient of every trainable weight, and what it says about units."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit.inspection.differentiation import differentiate
+from keras_initkit.inspection.noise import noise_as
 from keras_initkit.inspection.restoring import preserved
 from keras_initkit.units.reading import UnitReader
-
-_layers = keras.layers
-# Spatial dropout is a Dropout too.
-_NOISE = (_layers.Dropout, _layers.AlphaDropout, _layers.GaussianDropout, _layers.GaussianNoise)
-_NOISE_STRENGTHS = ("rate", "stddev")
-# Of recurrent cells and attention, which are no noise layers themselves.
-_DROPOUT_RATES = ("dropout", "recurrent_dropout", "_dropout")
 
 
 @dataclass(frozen=True)
@@ -102,7 +94,7 @@ def gradients(
         return random_functional(outputs, cotangent_seed)
 
     variables = list(model.trainable_variables)
-    with preserved(model), _noise_as(noise, model):
+    with preserved(model), noise_as(noise, model):
         scale = getattr(getattr(model, "optimizer", None), "scale_loss", lambda loss: loss)
         # Half precision: small gradients vanish without the optimizer's scale, large ones are infinite with it.
         factor = float(keras.ops.convert_to_numpy(scale(keras.ops.ones(()))))
@@ -199,20 +191,3 @@ def random_functional(outputs: Any, seed: int) -> Any:
 
 def _dtype(tensor: Any) -> str:
     return str(keras.backend.standardize_dtype(tensor.dtype))
-
-
-@contextmanager
-def _noise_as(wanted: bool, model: Any) -> Iterator[None]:
-    """Let dropout and noise act, or switch them off inside the block."""
-    changed: list[tuple[dict[str, Any], str, Any]] = []
-    for layer in [] if wanted else model._flatten_layers():
-        names = [*_DROPOUT_RATES, *(_NOISE_STRENGTHS if isinstance(layer, _NOISE) else ())]
-        own = vars(layer)
-        changed += [(own, name, own[name]) for name in names if isinstance(own.get(name), (int, float))]
-    try:
-        for own, name, _ in changed:
-            own[name] = 0.0
-        yield
-    finally:
-        for own, name, strength in changed:
-            own[name] = strength
