@@ -34,7 +34,8 @@ def states(model):
     pair[0][:, 4], pair[1][4], pair[2][4] = sound[0][:, 1], sound[1][1], sound[2][1]
     dead = [np.zeros_like(weight) for weight in sound]
     broken = [weight * math.nan for weight in sound]
-    return {"sound": sound, "locked": locked, "pair": pair, "dead": dead, "broken": broken}
+    alike = [locked[0], locked[1], *sound[2:]]  # the first layer only, and different outgoing weights
+    return {"sound": sound, "locked": locked, "pair": pair, "dead": dead, "broken": broken, "alike": alike}
 
 
 def watch(model, states, story, **options):
@@ -60,6 +61,12 @@ def test_what_happens_to_a_layer_is_an_event_at_its_measurement(model, states):
     ]  # fmt: skip
     assert {event.layer for event in monitor.events} == {"one", "two"}
     assert monitor.verdicts == {"one": "exploding", "two": "exploding"}
+
+
+def test_a_collapse_is_one_also_if_the_units_were_equal_incoming_before_they_locked(model, states):
+    assert told(watch(model, states, ["alike", "locked"])) == [(1, "locked", 0, 6)]
+    monitor = watch(model, states, ["sound", "alike", "locked"])
+    assert told(monitor) == [(1, "collapsed", 0, 5), (2, "collapsed", 0, 6)]
 
 
 def test_a_model_that_stays_as_it_is_has_no_events(model, states):
