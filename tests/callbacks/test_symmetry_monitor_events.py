@@ -34,7 +34,7 @@ def states(model):
     pair[0][:, 4], pair[1][4], pair[2][4] = sound[0][:, 1], sound[1][1], sound[2][1]
     dead = [np.zeros_like(weight) for weight in sound]
     broken = [weight * math.nan for weight in sound]
-    alike = [locked[0], locked[1], *sound[2:]]  # the first layer only, and different outgoing weights
+    alike = [locked[0] / 2, locked[1] / 2, *sound[2:]]  # the first layer only, and different outgoing weights
     return {"sound": sound, "locked": locked, "pair": pair, "dead": dead, "broken": broken, "alike": alike}
 
 

@@ -1,6 +1,7 @@
 """Locks that are exact and locks that hold only up to rounding, in real trainings on digits."""
 
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_initkit import SymmetryMonitor
+from keras_initkit.callbacks.lock_gaps import LockGaps
 from keras_initkit.units.arrays import to_numpy
 
 L = keras.layers
@@ -124,3 +126,16 @@ def test_rounding_that_parts_and_joins_units_is_no_collapse():
     assert [event.what for event in monitor.events] == ["unlocked", "locked"]
     assert monitor.rows[1]["gap"] == pytest.approx(1e-5, rel=0.01)
     assert "held up to rounding" in monitor.summary()
+
+
+def test_units_that_are_locked_in_another_sense_than_weight_by_weight_have_no_gap():
+    """A state from elsewhere may call units locked whose columns differ, such as those of recurrent layers."""
+    state = SimpleNamespace(
+        units=SimpleNamespace(layer="x", kernel=np.array([[1.0, 2.0], [2.0, 1.0]]), bias=np.zeros(2)),
+        similarity=object(),
+        classes=np.array([0, 0]),
+        locked=2,
+    )
+    gaps = LockGaps()
+    assert gaps.follow(0, [state]) == gaps.follow(1, [state]) == {}
+    assert not gaps.hold("x", 2)
