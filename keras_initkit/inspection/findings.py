@@ -16,22 +16,20 @@ from keras_initkit.inspection.layer_code import (
 )
 from keras_initkit.inspection.state import LayerState
 from keras_initkit.inspection.weight_origin import is_made_of_copies
+from keras_initkit.units.reading import UnitReader
 
 _SEVERITY = {"exploding": "error", "locked": "error", "transient": "warning", "plateau": "warning", "redundant": "info"}
 
 
-def layer_findings(
-    model: Any, states: Sequence[LayerState], layers: dict[str, Any], changes: tuple[str, ...] | None
-) -> list[Finding]:
+def layer_findings(reader: UnitReader, states: Sequence[LayerState], changes: tuple[str, ...] | None) -> list[Finding]:
     """Return a finding for every layer that is neither healthy nor without information.
 
     Args:
-        model: the model, for lines of code that reach its layers.
+        reader: the hidden layers of the model.
         states: what was judged.
-        layers: the layers by path.
         changes: paths of the layers whose weights have to be drawn anew (see `fewest_changes`); None if not known.
     """
-    cases = [Case(model, state, layers[state.units.layer], changes) for state in states]
+    cases = [Case(reader.model, state, reader.layer(state.units.layer), changes) for state in states]
     return [_finding(case) for case in cases if severity_of(case.state)]
 
 

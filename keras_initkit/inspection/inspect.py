@@ -1,13 +1,22 @@
 """inspect: a verdict on every hidden layer before the first step; nothing is trained, nothing is changed."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from keras_initkit.inspection.checking import check_model
-from keras_initkit.inspection.findings import layer_findings, severity_of
+import keras
+import numpy as np
+
+from keras_initkit._checks import check_finite
+from keras_initkit.inspection.checking import check_batch, check_model
+from keras_initkit.inspection.finding import SEVERITIES, Finding
+from keras_initkit.inspection.findings import layer_findings
 from keras_initkit.inspection.gradient_verdicts import judge_by_gradients
 from keras_initkit.inspection.gradients import gradients, unit_gradients
 from keras_initkit.inspection.remedy import fewest_changes
 from keras_initkit.inspection.report import Inspection
+from keras_initkit.inspection.signal import forward_signal
+from keras_initkit.inspection.signal_findings import loss_note, signal_findings
+from keras_initkit.inspection.start_loss import start_loss
 from keras_initkit.inspection.state import LayerState
 from keras_initkit.inspection.synthetic_batch import synthetic_batch
 from keras_initkit.inspection.twin_findings import twin_finding
@@ -21,31 +30,74 @@ _BATCH = 32
 def inspect(model: Any, x: Any = None, y: Any = None, *, optimizer: Any = None) -> Inspection:
     """Tell which hidden layers of a model can learn as they are, which cannot, why, and what to change.
 
+    Without data, the weights and what the optimizer holds for them decide. Write W for the weights into a layer, b for
+    its biases, V for the weights that read it, and let C run over classes of equal units of the layer before, D over
+    those of the layer behind. Two units i and j are *locked*, equal for ever, if
+
+        bᵢ = bⱼ,   Σ_{k ∈ C} W_ki = Σ_{k ∈ C} W_kj for all C,   Σ_{m ∈ D} V_im = Σ_{m ∈ D} V_jm for all D,
+
+    with equal optimizer state and neither dropout nor noise between them; the coarsest classes that fulfil this in the
+    whole network are found. A unit is *dead* if no gradient can arrive at it, now or after any number of steps. Both
+    are forecasts of what training will do, not guesses from a cosine. *Twins* are weights of different layers with
+    equal values.
+
+    With a batch `x`, the scale of the signal is measured too: `exploding`, `vanishing`, `saturated`, and ReLU units
+    that give zero for the whole batch. With `y` as well, the loss at the start is compared with that of a model that
+    knows nothing, and gradients are those of the loss. Layers for which the model does not tell what reads them are
+    judged by the gradients of the batch, or of one that is made up if none is given.
+
+    The model is left as it was, bit for bit: weights, optimizer, moving statistics, random states, attributes.
+
+    Example:
+
+    >>> import keras, keras_initkit as ik
+    >>> layers = [keras.layers.Dense(8, "relu", kernel_initializer="ones", name="hidden"), keras.layers.Dense(1)]
+    >>> model = keras.Sequential([keras.Input((4,)), *layers])
+    >>> inspection = ik.inspect(model)
+    >>> [(finding.layer, finding.verdict, finding.severity) for finding in inspection.findings]
+    [('hidden', 'transient', 'warning')]
+    >>> inspection.ok
+    True
+
     Args:
-        model: a built Keras model.
-        x: one batch.
-        y: its targets.
-        optimizer: the optimizer.
+        model: a built Keras model: Sequential, functional or subclassed.
+        x: one batch of inputs, in the structure that the model takes, e.g. an array `(batch, inputs)`. Defaults to
+            `None`.
+        y: the targets of that batch, in the structure that the loss takes. Defaults to `None`.
+        optimizer: the optimizer whose state counts, e.g. the one of a training loop of your own. Defaults to `None`:
+            the one the model is compiled with.
+
+    Returns:
+        An `Inspection` with `findings`, `rows`, `notes` and `ok`; printed, it is a table.
+
+    Raises:
+        TypeError: if `model` is not a Keras model.
+        ValueError: if it is not built, or `x` does not fit it or holds values that are not finite.
+
+    Reference:
+        - [Fukumizu and Amari, 2000, Local minima and plateaus in hierarchical structures of multilayer
+          perceptrons](https://doi.org/10.1016/S0893-6080(00)00009-5)
+        - [Simsek et al., 2021, Geometry of the loss landscape in overparameterized neural
+          networks](https://arxiv.org/abs/2105.12221)
     """
     check_model(model)
+    if x is not None:
+        check_batch(model, x, y)
     reader = UnitReader(model)
     reading, analysis = analysed_reading(reader, optimizer)
-    states, notes = _with_gradients(model, reader, judge_reading(reading, analysis, {}, False), x, y)
-    layers = {path: reader.layer(path) for path in reader.paths}
-    findings = layer_findings(model, states, layers, fewest_changes(reading, analysis))
+    states, notes = _judged_by_gradients(reader, judge_reading(reading, analysis, {}, False), x, y)
+    findings = layer_findings(reader, states, fewest_changes(reading, analysis))
     findings += [twin_finding(model, twins) for twins in find_twins(model)]
-    rows = []
-    for state in states:
-        row = state.row(0)
-        del row["epoch"]
-        rows.append({**row, "severity": severity_of(state)})
-    if not rows:
-        notes.append("The model has no hidden layers whose units are known: there is nothing to judge.")
-    return Inspection(model.name, tuple(findings), rows, tuple(notes))
+    if x is not None:
+        findings += _beside(findings, signal_findings(reader, forward_signal(model, x), _rms(x)))
+        notes += [note for note in [loss_note(start_loss(model, x, y))] if y is not None and note]
+    if not states:
+        notes.append("The model has no hidden layers with units that are known: there is nothing to judge.")
+    return Inspection(model.name, tuple(findings), _rows(states, findings), tuple(notes))
 
 
-def _with_gradients(
-    model: Any, reader: UnitReader, states: list[LayerState], x: Any, y: Any
+def _judged_by_gradients(
+    reader: UnitReader, states: list[LayerState], x: Any, y: Any
 ) -> tuple[list[LayerState], list[str]]:
     """Judge layers whose consumers are not known by the gradients of a batch, made up if none is given."""
     unknown = [state.units.layer for state in states if state.units.outgoing is None]
@@ -53,13 +105,37 @@ def _with_gradients(
         return states, []
     notes = [f"What reads the units of {', '.join(unknown)} is not known: judged by incoming weights and gradients."]
     if any(state.units.outgoing is None and len(state.equal_units) for state in states):
-        batch = synthetic_batch(model, _BATCH) if x is None else x
+        batch = synthetic_batch(reader.model, _BATCH) if x is None else x
         if batch is None:
             notes.append("No batch could be made up for this model: give `x`, so that the gradients can be looked at.")
         else:
-            found = unit_gradients(model, reader, gradients(model, batch, y))
+            found = unit_gradients(reader.model, reader, gradients(reader.model, batch, y))
             states = [
                 judge_by_gradients(state, found[state.units.layer]) if state.units.layer in found else state
                 for state in states
             ]
     return states, notes
+
+
+def _beside(findings: Sequence[Finding], further: Sequence[Finding]) -> list[Finding]:
+    """Return the further findings that do not repeat what is known: a dead layer gives nothing, of course."""
+    known = {finding.layer for finding in findings if finding.verdict in ("dead", "exploding")}
+    return [finding for finding in further if finding.layer not in known]
+
+
+def _rows(states: Sequence[LayerState], findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    rows = []
+    for state in states:
+        row = state.row(0)
+        del row["epoch"]
+        severities = [finding.severity for finding in findings if finding.layer == row["layer"]]
+        rows.append({**row, "severity": min(severities, key=SEVERITIES.index, default="")})
+    return rows
+
+
+def _rms(x: Any) -> float:
+    parts = [np.asarray(keras.ops.convert_to_numpy(part)) for part in keras.tree.flatten(x)]
+    for part in parts:
+        check_finite("x", part, "Take them out, or replace them.")
+    squares = [np.square(part, dtype=np.float64).mean() for part in parts if part.dtype.kind == "f"]
+    return float(np.sqrt(np.mean(squares))) if squares else 0.0

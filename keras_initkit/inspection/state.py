@@ -52,14 +52,14 @@ class LayerState:
 
     def row(self, epoch: int) -> dict[str, Any]:
         """Return the state as one row of a table; see `SymmetryMonitor.rows`."""
-        inputs, units = self.units.kernel.shape
+        units = self.units.kernel.shape[1]
         s = self.similarity
         nan = math.nan
         return {
             "epoch": epoch,
             "layer": self.units.layer,
             "units": units,
-            "inputs": inputs,
+            "inputs": inputs_of(self.units),
             "mean": s.mean if s else nan,
             "rms": s.rms if s else nan,
             "mean_abs": s.mean_abs if s else nan,
@@ -71,3 +71,8 @@ class LayerState:
             "null_z": s.null_z if s else nan,
             "verdict": self.verdict,
         }
+
+
+def inputs_of(units: LayerUnits) -> int:
+    """Return the number of weights into a unit that are independent by chance."""
+    return len(units.kernel) if units.inputs is None else units.inputs

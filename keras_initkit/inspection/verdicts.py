@@ -1,5 +1,6 @@
 """From the weights of a layer's units to numbers and a verdict: which units are the same, locked or dead."""
 
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass
@@ -10,14 +11,15 @@ from numpy.typing import NDArray
 
 from keras_initkit.inspection.observation import left_behind, locked_by_observation
 from keras_initkit.inspection.state import LayerState as LayerState
+from keras_initkit.inspection.state import inputs_of
 from keras_initkit.inspection.unit_vectors import balanced, rounding, shared
 from keras_initkit.inspection.unit_vectors import incoming as incoming_vectors
 from keras_initkit.symmetry.classes import equivalence_classes
 from keras_initkit.symmetry.liveness import Liveness, live_features
 from keras_initkit.symmetry.network import Network
-from keras_initkit.symmetry.null import is_informative, max_abs_quantile
+from keras_initkit.symmetry.null import is_informative, max_abs_quantile, mean_square_z
 from keras_initkit.symmetry.partition import Partition, lasting_classes
-from keras_initkit.symmetry.similarity import unit_similarity
+from keras_initkit.symmetry.similarity import Similarity, unit_similarity
 from keras_initkit.units.reading import LayerUnits, Reading, UnitReader
 
 # Units count as nearly the same if a random layer of that shape has so close a pair once in this many times.
@@ -118,7 +120,7 @@ def _without_gradient(units: LayerUnits, analysis: Analysis) -> NDArray[np.bool_
 def _judge(units: LayerUnits, analysis: Analysis, previous: LayerState | None, trained: bool) -> LayerState:
     if not all(np.isfinite(part).all() for part in (units.kernel, units.bias, units.scales)):
         return LayerState(units, None, 0, 0, "exploding")
-    similarity = unit_similarity(units.kernel, activation=units.activation)
+    similarity = _similarity(units)
     signs = analysis.partition.signs[units.spaces[0][0]]
     incoming = incoming_vectors(units) * signs
     labels = _lasting(units, analysis)
@@ -148,6 +150,16 @@ def _judge(units: LayerUnits, analysis: Analysis, previous: LayerState | None, t
     )
 
 
+def _similarity(units: LayerUnits) -> Similarity:
+    found = unit_similarity(units.kernel, activation=units.activation)
+    inputs = inputs_of(units)
+    if inputs == found.inputs:
+        return found
+    # The rows are coordinates in which the cosines are right; chance works with the weights behind them.
+    chance = mean_square_z(found.rms**2, found.units, inputs) if found.units > 1 else math.nan
+    return dataclasses.replace(found, inputs=inputs, null_z=chance)
+
+
 def _verdict(
     units: LayerUnits,
     incoming: NDArray[Any],
@@ -157,7 +169,7 @@ def _verdict(
     dead: NDArray[np.bool_],
     left: NDArray[np.bool_],
 ) -> str:
-    inputs, count = units.kernel.shape
+    inputs, count = inputs_of(units), units.kernel.shape[1]
     if (locked & ~dead).any():
         return "locked"
     if (dead | left).any():
@@ -179,7 +191,7 @@ def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
 
 
 def _nearly_equal(units: LayerUnits, incoming: NDArray[Any], signs: NDArray[np.float64]) -> bool:
-    inputs, count = units.kernel.shape
+    inputs, count = inputs_of(units), units.kernel.shape[1]
     closest_by_chance = math.sqrt(2 * (1 - _max_abs_quantile(count, inputs, _FALSE_ALARM)))
     tolerance = min(_NEARLY_EQUAL, closest_by_chance)
     joint = incoming if units.outgoing is None else balanced(incoming, units.outgoing * signs)

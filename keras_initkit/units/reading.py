@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from keras_initkit._checks import check_choice
 from keras_initkit.symmetry.network import Network
 from keras_initkit.units.building import ModelPlan
-from keras_initkit.units.operations import has_units
 from keras_initkit.units.plan import UnitsAt
 from keras_initkit.units.surroundings import (
     Surroundings,
@@ -39,6 +38,7 @@ class LayerUnits:
         noise: whether dropout or noise acts on single units.
         frozen: whether the layer has no trainable weights.
         comparable: whether the weights into different units belong to the same inputs.
+        inputs: number of independent weights into a unit, None if it is the number of rows of `kernel`.
     """
 
     layer: str
@@ -52,6 +52,7 @@ class LayerUnits:
     noise: bool
     frozen: bool
     comparable: bool
+    inputs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +114,11 @@ class UnitReader:
         return [h.path for h in self._hidden]
 
     @property
+    def model(self) -> Any:
+        """The model that is read."""
+        return self._model
+
+    @property
     def optimizer(self) -> Any:
         """The optimizer the model is compiled with, None if it is not."""
         return getattr(self._model, "optimizer", None)
@@ -146,6 +152,7 @@ class UnitReader:
             noise=any(found.noisy for found in hidden.around),
             frozen=not hidden.layer.trainable_variables,
             comparable=use.comparable,
+            inputs=use.inputs,
         )
 
 
@@ -157,8 +164,7 @@ def layer_paths(model: Any, prefix: str = "") -> list[tuple[str, Any]]:
             continue
         path = f"{prefix}{layer.name}"
         found.append((path, layer))
-        if not has_units(layer):
-            found.extend(layer_paths(layer, f"{path}/"))
+        found.extend(layer_paths(layer, f"{path}/"))
     return found
 
 

@@ -244,3 +244,65 @@ def test_weights_zeroed_after_training_learn_if_the_optimizer_keeps_its_state():
     assert (finding.layer, finding.verdict) == ("hidden", "dead")
     model.fit(x, y, epochs=3, verbose=0)
     assert np.ptp(to_numpy(model.get_layer("hidden").kernel)) > 0
+
+
+def batch(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal((32, *shape)).astype("float32")
+
+
+def test_with_a_batch_the_scale_of_every_layer_is_judged_and_the_fix_mends_it():
+    keras.utils.set_random_seed(0)
+    x = batch(64)
+    for initializer, verdict in (("ones", "saturated"), (keras.initializers.RandomNormal(stddev=5.0), "exploding")):
+        model = sequential(L.Dense(32, "tanh", name="hidden", kernel_initializer=initializer), L.Dense(3), shape=(64,))
+        found = {finding.verdict: finding for finding in ik.inspect(model, x).findings}
+        assert verdict in found
+        exec(code_of(found[verdict].fix), {"model": model, "keras": keras})
+        assert ik.inspect(model, x).findings == ()
+    small = keras.initializers.RandomNormal(stddev=0.01)
+    model = sequential(L.Dense(32, "relu", name="hidden", kernel_initializer=small), L.Dense(3), shape=(64,))
+    [finding] = ik.inspect(model, x).findings
+    assert (finding.verdict, finding.severity) == ("vanishing", "warning")
+    # 0.01 · √64 is the gain of a random layer with this deviation
+    assert finding.evidence["ratio"] == pytest.approx(0.08, rel=0.1)
+
+
+def test_with_a_batch_units_that_give_nothing_are_dead_and_overflow_is_an_error():
+    keras.utils.set_random_seed(0)
+    low = keras.initializers.Constant(-100.0)
+    model = sequential(L.Dense(8, "relu", name="hidden", bias_initializer=low), L.Dense(3))
+    found = {finding.verdict: finding for finding in ik.inspect(model, batch(6)).findings}
+    assert found["dead"].units == tuple(range(8))
+    huge = keras.initializers.RandomNormal(stddev=1e20)
+    model = sequential(
+        L.Dense(8, name="one", kernel_initializer=huge), L.Dense(8, name="two", kernel_initializer=huge), L.Dense(3)
+    )
+    [finding] = errors(ik.inspect(model, batch(6)))
+    assert (finding.layer, finding.verdict) == ("two", "exploding")
+
+
+def test_with_targets_a_loss_far_from_that_of_knowing_nothing_is_noted():
+    keras.utils.set_random_seed(0)
+    x, y = batch(6), np.arange(32) % 3
+    for scale, noted in (("glorot_uniform", False), (keras.initializers.RandomNormal(stddev=100.0), True)):
+        model = sequential(L.Dense(8, "tanh"), L.Dense(3, "softmax", kernel_initializer=scale))
+        model.compile("adam", "sparse_categorical_crossentropy")
+        notes = ik.inspect(model, x, y).notes
+        assert any("a model that knows nothing has 1.099" in note for note in notes) == noted
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (batch(5), None, r"Expected `x` to have the shapes that the model takes: \(any, 6\). Received: \(32, 5\)"),
+        (batch(2, 6), None, r"Expected `x` to have the shapes"),
+        ([batch(6), batch(6)], None, r"Received: \(32, 6\), \(32, 6\)"),
+        (batch(6), np.zeros(7), r"same number of samples, at least one. Received: arrays of shapes \(32, 6\), \(7,\)"),
+        (batch(6)[:0], None, "at least one"),
+        (3.0, None, "Expected `x` and `y` to hold arrays"),
+        (np.full((4, 6), np.nan, "float32"), None, "Expected `x` to hold finite numbers. Received: 24 NaN"),
+    ],
+)  # fmt: skip
+def test_a_batch_that_does_not_fit_is_refused(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        ik.inspect(perceptron(), x, y)
