@@ -42,8 +42,8 @@ def test_the_code_runs_and_prints_what_is_shown():
 
 
 def test_commands_exist_with_their_options():
-    commands = re.findall(r"keras-initkit (compare|list|ui)((?: --[\w-]+)*)", README)
-    assert {name for name, _ in commands} == {"compare", "list", "ui"}
+    commands = re.findall(r"keras-initkit (compare|inspect|list|ui)(?: [\w.]+)?((?: --[\w-]+)*)", README)
+    assert {name for name, _ in commands} == {"compare", "inspect", "list", "ui"}
     for name, options in commands:
         known = {flag for parameter in main.commands[name].params for flag in parameter.opts}
         assert set(options.split()) <= known

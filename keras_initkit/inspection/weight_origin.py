@@ -16,7 +16,7 @@ def origin_of(state: LayerState, layer: Any) -> str:
         return ""
     low, high = float(kernel.min()), float(kernel.max())
     if low == high:
-        return f"The weights into them are all {low:g}{made}."
+        return f"The weights into them are all {low + 0.0:g}{made}."
     if (kernel == kernel[:, :1]).all():
         return f"Every unit has the same weights{made}."
     if (kernel == kernel[:1]).all():
@@ -39,5 +39,7 @@ def _initializer_text(layer: Any) -> str:
         if isinstance(initializer, keras.initializers.Initializer):
             config = initializer.get_config()
             value = f"({config['value']:g})" if isinstance(config.get("value"), (int, float)) else ""
-            return f" ({name}_initializer is {type(initializer).__name__}{value})"
+            text = f"{name}_initializer is {type(initializer).__name__}{value}"
+            # Random values are not equal by themselves: they were set, copied or shared.
+            return f", although {text}" if hasattr(initializer, "seed") else f" ({text})"
     return ""
