@@ -8,12 +8,12 @@ from typing import Any
 import keras_initkit as ik
 from tests.benchmarks.faults.case import FaultCase, Program
 
-SEVERITIES = ("error", "warning", "info")
+SEVERITIES = ("error", "warning", "info", "none")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One verdict on one layer, with its severity."""
+    """One verdict on one layer, with its severity, "none" for a layer about which nothing was found."""
 
     layer: str
     verdict: str
@@ -74,7 +74,7 @@ def watch(program: Program) -> tuple[tuple[dict[str, str], ...], tuple[float, ..
 
 def _statements(inspection: Any) -> frozenset[Statement]:
     findings = {Statement(found.layer, found.verdict, found.severity) for found in inspection.findings}
-    rows = {Statement(row["layer"], row["verdict"], row["severity"]) for row in inspection.rows}
+    rows = {Statement(row["layer"], row["verdict"], row["severity"] or "none") for row in inspection.rows}
     return frozenset(findings | rows)
 
 

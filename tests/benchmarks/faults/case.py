@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-CASES: dict[str, "FaultCase"] = {}
-CONTROLS: dict[str, "Control"] = {}
+REGISTERED: "list[FaultCase]" = []
 
 
 @dataclass(frozen=True)
@@ -76,21 +75,8 @@ def fault(
 
     def register(build: Callable[[bool], Program]) -> Callable[[bool], Program]:
         verdicts = {layer: frozenset(words.split()) for layer, words in expected.items()}
-        assert name not in CASES
-        CASES[name] = FaultCase(
-            name, family, title, source, symptom, build, verdicts, frozenset(severity.split()), needs
-        )
-        return build
-
-    return register
-
-
-def control(name: str, *, title: str, reason: str) -> Callable[[Callable[[], Program]], Callable[[], Program]]:
-    """Register the function that builds a negative control."""
-
-    def register(build: Callable[[], Program]) -> Callable[[], Program]:
-        assert name not in CONTROLS
-        CONTROLS[name] = Control(name, title, reason, build)
+        severities = frozenset(severity.split())
+        REGISTERED.append(FaultCase(name, family, title, source, symptom, build, verdicts, severities, needs))
         return build
 
     return register

@@ -1,5 +1,6 @@
 """Negative controls: programs that a simple rule would call faulty and that learn. None may get an error finding."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,9 +8,20 @@ import numpy as np
 from sklearn.datasets import load_diabetes
 
 from tests.benchmarks.faults import data
-from tests.benchmarks.faults.case import Program, control
+from tests.benchmarks.faults.case import Control, Program
 
 L = keras.layers
+CONTROLS: dict[str, Control] = {}
+
+
+def control(name: str, *, title: str, reason: str) -> Callable[[Callable[[], Program]], Callable[[], Program]]:
+    """Register the function that builds a negative control."""
+
+    def register(build: Callable[[], Program]) -> Callable[[], Program]:
+        CONTROLS[name] = Control(name, title, reason, build)
+        return build
+
+    return register
 
 
 def _classifier(model: Any, x: Any, y: Any, epochs: int = 3, learning_rate: float = 1e-2) -> Program:

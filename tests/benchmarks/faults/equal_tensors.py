@@ -210,7 +210,7 @@ def upcycled_experts(faulty: bool) -> Program:
     title="the same with a router that starts at zeros",
     source="upcycling, with the router's columns equal too",
     symptom="equal experts behind equal gates: neither the experts nor the router ever separate",
-    expected={"expert_0|expert_1|expert_2|expert_3": "twins locked"},
+    expected={"expert_0|expert_1|expert_2|expert_3": "twins locked", "router": "locked dead"},
     severity="error warning",
 )
 def upcycled_experts_with_equal_gates(faulty: bool) -> Program:

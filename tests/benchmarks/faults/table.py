@@ -36,7 +36,14 @@ def tools_table(judged: list[Judged]) -> Table:
     table = Table(title="Initialisation faults, tool by tool", show_lines=True)
     for name in ("case", "fault", "layer", *published.TOOLS):
         table.add_column(name, overflow="fold")
-    for name in ("before training", "with one batch", "epoch 0, 1", "found", "clean twin silent", "seconds"):
+    for name in (
+        "inspect(model)",
+        "inspect(model, x, y)",
+        "monitor, epochs 0, 1",
+        "found",
+        "clean twin silent",
+        "seconds",
+    ):
         table.add_column(name, overflow="fold", style="bold" if name == "found" else None)
     for one in judged:
         layers = list(one.case.expected) or ["(harmless)"]
@@ -89,6 +96,13 @@ def summary(judged: list[Judged]) -> str:
         f"Of the three published mutants: {tools}, "
         f"keras-initkit {sum(one.found() != 'no' for one in mutants)} of {len(mutants)}."
     )
+
+
+def markdown(table: Table) -> str:
+    """Return a table as Markdown."""
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    lines = [[column.header for column in table.columns], ["---"] * len(table.columns), *rows]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', 'or') for cell in line)} |" for line in lines)
 
 
 def _heard(case: FaultCase, statements: frozenset[Statement]) -> str:
