@@ -27,7 +27,8 @@ class Space:
         given: whether values enter here from outside: data, or an operation that is not understood.
         observed: whether gradients enter here from outside: the loss, or an operation that is not understood.
         product: whether what the links bring here is multiplied, not added.
-        signed: whether the features may be replaced by their opposites, if all links to and from here allow it.
+        signed: whether the features may be replaced by their opposites, if all links to and from here allow it. Where
+            only copies are written to, this is so without being said.
     """
 
     size: int
@@ -63,6 +64,11 @@ class Mix:
     trainable: bool = True
     recurrent: bool = False
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Numbers of the spaces it reads and writes."""
+        return (self.source, self.target)
+
 
 @dataclass(frozen=True, eq=False)
 class Copy:
@@ -89,6 +95,11 @@ class Copy:
     response: Response | None = None
     folded: bool = False
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Numbers of the spaces it reads and writes."""
+        return (self.source, self.target)
+
 
 @dataclass(frozen=True, eq=False)
 class Values:
@@ -112,6 +123,11 @@ class Values:
     state: tuple[NDArray[Any], ...] = ()
     trainable: bool = True
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Number of the space whose features have the numbers."""
+        return (self.space,)
+
 
 @dataclass(frozen=True, eq=False)
 class Tie:
@@ -124,6 +140,11 @@ class Tie:
 
     first: int
     second: int
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Numbers of the two spaces."""
+        return (self.first, self.second)
 
 
 Link = Mix | Copy | Values | Tie

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_initkit.symmetry.classes import equivalence_classes, rounding_tolerance
-from keras_initkit.symmetry.network import Copy, Link, Mix, Network, Tie, Values
-from keras_initkit.symmetry.signs import feature_signs
+from keras_initkit.symmetry.network import Copy, Link, Mix, Network, Space, Tie
+from keras_initkit.symmetry.refinement import Classes, Manner, seen_by_reader, seen_by_writer
+from keras_initkit.symmetry.signs import sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +16,8 @@ class Partition:
 
     Attributes:
         labels: for every space of the network, `(features,)` labels; features with the same label stay equal.
-        signs: for every space, `(features,)` of 1 and -1: with these signs the features of a class are equal.
+        signs: for every space, `(features,)` of 1 and -1: with these signs the features of a class are equal. Features
+            with classes of their own have the sign of the side on which the weights into them lie, if it is free.
     """
 
     labels: list[NDArray[np.intp]]
@@ -39,8 +40,10 @@ def lasting_classes(network: Network) -> Partition:
     rounds. Two units with equal incoming and equal outgoing weights are the simplest case; units that are equal only
     together with a permutation of the next layer are another.
 
-    Equal is meant up to rounding of the type in which the weights are stored, and up to the sign where a space allows
-    for it (odd activations).
+    Behind an odd activation a unit (w, b) with outgoing weights v computes the same as (-w, -b) with -v. So every
+    feature is refined together with its opposite, and i may stay equal to the opposite of j.
+
+    Equal is meant up to rounding of the type in which the weights are stored.
 
     Args:
         network: spaces and links with finite numbers; spaces next to numbers that are not finite are all apart.
@@ -64,36 +67,28 @@ def lasting_classes(network: Network) -> Partition:
         - [Paige and Tarjan, 1987, Three partition refinement algorithms](https://doi.org/10.1137/0216062)
     """
     links = [link for link in network.links if _is_finite(link)]
-    broken = {number for link in network.links if not _is_finite(link) for number in _ends(link)}
-    labels = [
-        np.arange(space.size) if space.apart or number in broken else np.zeros(space.size, dtype=np.intp)
+    broken = {number for link in network.links if not _is_finite(link) for number in link.ends}
+    copied = {link.target for link in links if isinstance(link, Copy)}
+    written = {link.target for link in links if isinstance(link, Mix)}
+    classes = [
+        Classes.begin(
+            space.size,
+            apart=space.apart or number in broken,
+            mirrored=space.signed or (number in copied and number not in written),
+        )
         for number, space in enumerate(network.spaces)
     ]
-    signs = feature_signs(Network(network.spaces, links))
-    seen: dict[tuple[int, bool], tuple[int, ...]] = {}
-    changed = True
-    while changed:
-        changed = False
-        for backward in (False, True):
-            for number in reversed(range(len(links))) if backward else range(len(links)):
-                link = links[number]
-                # Classes are only ever split, so as long as their numbers stay, a link has nothing new to say.
-                known = tuple(_count(labels[end]) for end in _ends(link))
-                if seen.get((number, backward)) == known:
-                    continue
-                refined = _read_backward(link, labels, signs) if backward else _read_forward(link, labels, signs)
-                if refined is not None:
-                    end = _ends(link)[0] if backward else _ends(link)[-1]
-                    changed = changed or _count(refined) > _count(labels[end])
-                    labels[end] = refined
-                seen[number, backward] = tuple(_count(labels[end]) for end in _ends(link))
-    return Partition([_in_order(found) for found in labels], signs)
-
-
-def _ends(link: Link) -> tuple[int, ...]:
-    if isinstance(link, Values):
-        return (link.space,)
-    return (link.first, link.second) if isinstance(link, Tie) else (link.source, link.target)
+    copies = [link for link in links if isinstance(link, Copy)]
+    manners: dict[Link, Manner] = {link: _manner(link, copies, network.spaces) for link in copies}
+    # What may be mirrored at all is known without the weights.
+    _refine([link for link in links if isinstance(link, (Copy, Tie))], classes, manners)
+    free = [found.mirrored for found in classes]
+    _refine(links, classes, manners)
+    facing = sides(Network(network.spaces, links), free)
+    return Partition(
+        [found.joined() for found in classes],
+        [found.aligned(facing[number]) for number, found in enumerate(classes)],
+    )
 
 
 def _is_finite(link: Link) -> bool:
@@ -103,119 +98,26 @@ def _is_finite(link: Link) -> bool:
     return all(bool(np.isfinite(part).all()) for part in (numbers, *link.momentum, *link.state))
 
 
-def _count(labels: NDArray[np.intp]) -> int:
-    return int(labels.max(initial=-1)) + 1
+def _manner(link: Copy, copies: list[Copy], spaces: list[Space]) -> Manner:
+    """Return how signs go through a copy."""
+    if not spaces[link.target].product:
+        return Manner.ODD if link.odd else Manner.SIGNLESS
+    factors = [other for other in copies if other.target == link.target and other.odd]
+    if len(factors) > 1:
+        return Manner.SIGNLESS
+    return Manner.ODD if link.odd else Manner.FACTOR
 
 
-def _in_order(labels: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Number classes in the order of first appearance."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.intp)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
-
-
-def _split(labels: NDArray[np.intp], keys: NDArray[np.intp]) -> NDArray[np.intp]:
-    return np.unique(labels * (keys.max(initial=0) + 1) + keys, return_inverse=True)[1]
-
-
-def _read_forward(
-    link: Link, labels: list[NDArray[np.intp]], signs: list[NDArray[np.float64]]
-) -> NDArray[np.intp] | None:
-    """Return the classes of the features a link writes, split by what it brings them; None if nothing is to split."""
-    if isinstance(link, Values):
-        flips = signs[link.space] if link.role == "shift" else None
-        found = labels[link.space]
-        for part in (link.rows, *link.momentum):
-            found = _split(found, _equal_columns(part if flips is None else part * flips, part.dtype))
-        for part in link.state:
-            found = _split(found, _equal_columns(part, part.dtype))
-        return found
-    if isinstance(link, Tie):
-        return _split(labels[link.second], labels[link.first])
-    if isinstance(link, Copy):
-        return (_split_by_uses if link.folded else _split_by_origins)(link, labels[link.target], labels[link.source])
-    mine = labels[link.target]
-    return _split_by_sums(link, mine, labels[link.source], signs[link.source], signs[link.target], axis=0)
-
-
-def _read_backward(
-    link: Link, labels: list[NDArray[np.intp]], signs: list[NDArray[np.float64]]
-) -> NDArray[np.intp] | None:
-    """Return the classes of the features a link reads, split by where it takes them; None if nothing is to split."""
-    if isinstance(link, Values):
-        return None
-    if isinstance(link, Tie):
-        return _split(labels[link.first], labels[link.second])
-    mine, theirs = labels[link.source], labels[link.target]
-    if isinstance(link, Copy):
-        return (_split_by_origins if link.folded else _split_by_uses)(link, mine, theirs)
-    return _split_by_sums(link, mine, theirs, signs[link.target], signs[link.source], axis=1)
-
-
-def _split_by_origins(link: Copy, mine: NDArray[np.intp], theirs: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Split the classes of copies by the class of what they are copies of, and by their place."""
-    mine = _split(mine, np.where(link.index >= 0, theirs[link.index] + 1, 0))
-    return mine if link.place is None else _split(mine, link.place)
-
-
-def _split_by_uses(link: Copy, mine: NDArray[np.intp], theirs: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Split the classes of originals by the classes and places of their copies."""
-    kept = np.flatnonzero(link.index >= 0)
-    original = link.index[kept]
-    codes = theirs[kept] if link.place is None else _split(theirs[kept], link.place[kept])
-    order = np.lexsort((codes, original))
-    original, codes = original[order], codes[order]
-    counts = np.bincount(original, minlength=len(mine))
-    longest = int(counts.max(initial=0))
-    if not longest:
-        return mine
-    table = np.full((len(mine), longest), -1)
-    table[original, np.arange(len(original)) - np.repeat(np.cumsum(counts) - counts, counts)] = codes
-    return _split(mine, np.unique(table, axis=0, return_inverse=True)[1].reshape(-1))
-
-
-def _split_by_sums(
-    link: Mix,
-    mine: NDArray[np.intp],
-    theirs: NDArray[np.intp],
-    their_signs: NDArray[np.float64],
-    my_signs: NDArray[np.float64],
-    axis: int,
-) -> NDArray[np.intp] | None:
-    """Split the classes at one side of the weights by the sums over the classes at the other side, `axis` of them."""
-    shared = np.flatnonzero(np.bincount(mine)[mine] > 1)
-    if not len(shared):
-        return None
-    keys = np.zeros(len(shared), dtype=np.intp)
-    odd = [link.weights, *link.momentum]
-    even = list(link.state) if link.present is None else [*link.state, link.present[:, :, None].astype(np.float32)]
-    flipped = (their_signs < 0).any() or (my_signs[shared] < 0).any()
-    for number, part in enumerate([*odd, *even]):
-        others_first = np.take(part, shared, axis=1) if axis == 0 else np.take(part, shared, axis=0).swapaxes(0, 1)
-        if flipped and number < len(odd):
-            others_first = others_first * their_signs[:, None, None] * my_signs[None, shared, None]
-        sums = _class_sums(others_first, theirs)
-        columns = sums.transpose(0, 2, 1).reshape(-1, len(shared))
-        if len(sums) < len(theirs):
-            # What cancels in a sum leaves the rounding of its terms.
-            columns = np.concatenate([columns, np.full((1, len(shared)), np.abs(part).max(initial=0.0))])
-        keys = _split(keys, _equal_columns(columns, part.dtype))
-    split = np.zeros_like(mine)
-    split[shared] = keys + 1
-    return _split(mine, split)
-
-
-def _class_sums(rows: NDArray[np.floating], labels: NDArray[np.intp]) -> NDArray[np.floating]:
-    """Sum the rows of each class, in float64; rows that are all classes of their own stay as they are."""
-    count = _count(labels)
-    if count == len(labels):
-        return rows
-    order = np.argsort(labels, kind="stable")
-    starts = np.searchsorted(labels[order], np.arange(count))
-    return np.add.reduceat(rows[order].astype(np.float64), starts, axis=0)
-
-
-def _equal_columns(columns: NDArray[np.floating], stored: np.dtype) -> NDArray[np.intp]:
-    """Return the classes of equal columns, up to the rounding of the type in which the numbers are stored."""
-    return equivalence_classes(columns, tolerance=rounding_tolerance(stored))
+def _refine(links: list[Link], classes: list[Classes], manners: dict[Link, Manner]) -> None:
+    """Split classes until no link has anything to say."""
+    known: dict[tuple[Link, bool], tuple[int, ...]] = {}
+    changed = True
+    while changed:
+        changed = False
+        for backward in (False, True):
+            for link in reversed(links) if backward else links:
+                # Classes are only ever split, so as long as their numbers stay, a link has nothing new to say.
+                if known.get((link, backward)) == tuple(classes[end].count for end in link.ends):
+                    continue
+                changed |= (seen_by_reader if backward else seen_by_writer)(link, classes, manners.get(link))
+                known[link, backward] = tuple(classes[end].count for end in link.ends)
