@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keras_initkit.inspection.observation import left_behind, locked_by_observation
 from keras_initkit.inspection.state import LayerState as LayerState
 from keras_initkit.inspection.state import inputs_of
-from keras_initkit.inspection.unit_vectors import balanced, rounding, shared
+from keras_initkit.inspection.unit_vectors import balanced, first_of_class, rounding, shared
 from keras_initkit.inspection.unit_vectors import incoming as incoming_vectors
 from keras_initkit.symmetry.classes import equivalence_classes
 from keras_initkit.symmetry.liveness import Liveness, live_features
@@ -25,6 +25,8 @@ from keras_initkit.units.reading import LayerUnits, Reading, UnitReader
 # Units count as nearly the same if a random layer of that shape has so close a pair once in this many times.
 _FALSE_ALARM = 1e-4
 _NEARLY_EQUAL = 1e-2
+# Equal weights have the cosine 1 up to the rounding of a sum in float32.
+_PARALLEL = 1 - 1e-3
 
 # The null distribution of a shape is asked for at every measurement, and takes longer than the measurement itself.
 _is_informative = functools.cache(is_informative)
@@ -122,9 +124,8 @@ def _judge(units: LayerUnits, analysis: Analysis, previous: LayerState | None, t
         return LayerState(units, None, 0, 0, "exploding")
     similarity = _similarity(units)
     signs = analysis.partition.signs[units.spaces[0][0]]
-    incoming = incoming_vectors(units) * signs
     labels = _lasting(units, analysis)
-    equal = equivalence_classes(incoming, tolerance=rounding(units))
+    equal = _equal_incoming(units, similarity, signs)
     same_in = shared(equal) | shared(labels)
     none = np.zeros_like(same_in)
     locked = none if units.frozen else shared(labels)
@@ -132,7 +133,7 @@ def _judge(units: LayerUnits, analysis: Analysis, previous: LayerState | None, t
         locked = locked | locked_by_observation(units, previous)
     dead = none if units.frozen else _without_gradient(units, analysis)
     left = none if units.frozen or not trained else left_behind(units, previous) & ~dead
-    verdict = _verdict(units, incoming, signs, same_in, locked, dead, left)
+    verdict = _verdict(units, similarity, signs, same_in, locked, dead, left)
     return LayerState(
         units,
         similarity,
@@ -162,7 +163,7 @@ def _similarity(units: LayerUnits) -> Similarity:
 
 def _verdict(
     units: LayerUnits,
-    incoming: NDArray[Any],
+    similarity: Similarity,
     signs: NDArray[np.float64],
     same_in: NDArray[np.bool_],
     locked: NDArray[np.bool_],
@@ -178,7 +179,7 @@ def _verdict(
         return "redundant" if units.frozen else "transient"
     if not _is_informative(count, inputs):
         return "uninformative"
-    return "plateau" if not units.frozen and _nearly_equal(units, incoming, signs) else "healthy"
+    return "plateau" if not units.frozen and _nearly_equal(units, similarity, signs) else "healthy"
 
 
 def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
@@ -190,9 +191,35 @@ def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
     return bool((least < most).any())
 
 
-def _nearly_equal(units: LayerUnits, incoming: NDArray[Any], signs: NDArray[np.float64]) -> bool:
+def _equal_incoming(units: LayerUnits, similarity: Similarity, signs: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return classes of units with equal weights, biases and scales; only units of equal direction are compared."""
+    labels = np.arange(units.kernel.shape[1])
+    parallel = np.flatnonzero(similarity.nearest >= _PARALLEL)
+    if len(parallel):
+        vectors = incoming_vectors(units, parallel) * signs[parallel]
+        labels[parallel] = parallel[first_of_class(equivalence_classes(vectors, tolerance=rounding(units)))]
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def _nearly_equal(units: LayerUnits, similarity: Similarity, signs: NDArray[np.float64]) -> bool:
     inputs, count = inputs_of(units), units.kernel.shape[1]
     closest_by_chance = math.sqrt(2 * (1 - _max_abs_quantile(count, inputs, _FALSE_ALARM)))
     tolerance = min(_NEARLY_EQUAL, closest_by_chance)
-    joint = incoming if units.outgoing is None else balanced(incoming, units.outgoing * signs)
+    near = np.flatnonzero(similarity.nearest >= _least_cosine(units.kernel, tolerance))
+    if len(near) < 2:
+        return False
+    joint = incoming_vectors(units, near) * signs[near]
+    if units.outgoing is not None:
+        joint = np.concatenate([joint, balanced(units.outgoing, columns=near) * signs[near]])
     return bool(np.isfinite(joint).all() and shared(equivalence_classes(joint, tolerance=tolerance)).any())
+
+
+def _least_cosine(kernel: NDArray[Any], tolerance: float) -> float:
+    """Return the |cosine| below which two columns differ somewhere by more than the tolerance.
+
+    If no entry differs by more than t, measured in units of the largest entry of all, then |a - b|² ≤ d t², and
+    cos ≥ 1 - |a - b|²/(2|a||b|) ≥ 1 - d t²/(2m²) with m the length of the shortest column that is not zero.
+    """
+    squares = np.einsum("ij,ij->j", kernel, kernel, dtype=np.float64)
+    shortest = float(squares[squares > 0].min(initial=math.inf)) / (float(np.abs(kernel).max(initial=0.0)) ** 2 or 1.0)
+    return 1.0 - len(kernel) * tolerance**2 / (2 * shortest) - (1.0 - _PARALLEL)
