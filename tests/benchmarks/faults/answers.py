@@ -54,22 +54,26 @@ def ask(program: Program, *, train: bool = True) -> Answer:
     started = time.perf_counter()
     batch = _statements(ik.inspect(program.model, *program.first_batch()))
     seconds = time.perf_counter() - started
-    monitor, losses = watch(program) if train else ((), ())
+    monitor, losses = ((), ()) if not train else watched_training(program)
     return Answer(weights, batch, monitor, losses, seconds)
 
 
-def watch(program: Program) -> tuple[tuple[dict[str, str], ...], tuple[float, ...]]:
+def watched_training(program: Program) -> tuple[tuple[dict[str, str], ...], tuple[float, ...]]:
     """Train a program; return the monitor's verdicts at epochs 0 and 1, and the losses before and after."""
     before = program.model.evaluate(program.x, program.y, batch_size=256, verbose=0, return_dict=True)["loss"]
     monitor = ik.SymmetryMonitor(on_locked="ignore", log=False)
     try:
         history = program.model.fit(program.x, program.y, verbose=0, callbacks=[monitor], **program.fit)
-    except ValueError as error:
+    except ValueError as error:  # models without hidden layers cannot be watched
         if "hidden" not in str(error):
             raise
         history = program.model.fit(program.x, program.y, verbose=0, **program.fit)
-    verdicts = tuple({row["layer"]: row["verdict"] for row in monitor.rows if row["epoch"] == n} for n in (0, 1))
-    return verdicts, (before, history.history["loss"][-1])
+    return verdicts(monitor), (before, history.history["loss"][-1])
+
+
+def verdicts(monitor: ik.SymmetryMonitor) -> tuple[dict[str, str], ...]:
+    """Return the verdicts of all layers at epochs 0 and 1."""
+    return tuple({row["layer"]: row["verdict"] for row in monitor.rows if row["epoch"] == epoch} for epoch in (0, 1))
 
 
 def _statements(inspection: Any) -> frozenset[Statement]:
