@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_initkit._checks import is_custom_float
 from keras_initkit.units.arrays import to_numpy
 
 _FEWEST_VALUES = 4  # fewer may be equal by chance, as in half precision
@@ -84,9 +85,10 @@ def _all_layers(model: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _is_random(array: NDArray[Any]) -> bool:
-    if array.dtype.kind != "f" or array.size < _FEWEST_VALUES or not np.isfinite(array).all():
+    if array.size < _FEWEST_VALUES or not (array.dtype.kind == "f" or is_custom_float(array.dtype)):
         return False
-    return len(np.unique(array)) > 2  # constants, and patterns of zeros and ones
+    values = array.astype(np.float32) if is_custom_float(array.dtype) else array
+    return bool(np.isfinite(values).all()) and len(np.unique(values)) > 2  # constants, and patterns of zeros and ones
 
 
 def _is_deterministic(initializer: Any) -> bool:
