@@ -26,6 +26,7 @@ class ModelPlan:
         self.opened = bool(self._trace.outputs)
         self.plan = Plan(canonical=self._trace.canonical)
         self._made_by: dict[int, Call] = {}
+        self._understood: set[int] = set()
         for layer in model._flatten_layers():
             for variable in layer._trainable_variables + layer._non_trainable_variables:
                 self.plan.owners[id(variable)] = layer
@@ -33,26 +34,38 @@ class ModelPlan:
         for tensor in self._trace.outputs:
             self.plan.observe(tensor)
         self._leading = self._tensors_before_weights(mixing)
-        met = {id(units.layer) for units in self.plan.units}
-        self._alone = [layer for layer in model._flatten_layers() if id(layer) not in met and self._add_alone(layer)]
+        met = self._met_layers(model)
+        alone = [layer for layer in model._flatten_layers() if id(layer) not in met]
+        self._alone = [layer for layer in alone if self._add_alone(layer)]
         self.plan.cancel_shifts()
 
     def hidden_units(self, layer: Any) -> list[UnitsAt]:
         """Return the units of all calls of a layer; none if they are outputs of the model, or the layer has none."""
         uses = [units for units in self.plan.units if units.layer is layer]
         calls = [self._made_by[id(units)] for units in uses]
-        hidden = any(id(self._trace.canonical(out)) in self._leading for call in calls for out in call.outputs)
-        return uses if hidden or layer in self._alone else []
+        hidden = any(units.inside for units in uses)
+        hidden |= any(id(self._trace.canonical(out)) in self._leading for call in calls for out in call.outputs)
+        return uses if hidden or any(call.operation in self._alone for call in calls) else []
+
+    def _met_layers(self, model: Any) -> set[int]:
+        """Return the layers whose part in the network is known, those inside of them included."""
+        met = self._understood | {id(units.layer) for units in self.plan.units}
+        for whole in [*model._flatten_layers(), *(call.operation for call in self._trace.calls)]:
+            if isinstance(whole, keras.Layer) and handler_of(whole) is not None:
+                met.update(id(part) for part in whole._flatten_layers(include_self=False))
+        return met
 
     def _add(self, call: Call) -> bool:
         """Add a call and return whether it has weights that mix features."""
-        mixes, known = self.plan.mixes, len(self.plan.units)
-        handler = handler_of(call.operation)
+        before, mixes, known = self.plan.progress(), self.plan.mixes, len(self.plan.units)
+        handler = None if _is_packed(call.operation) else handler_of(call.operation)
         if handler is not None:
             try:
                 handler(call, self.plan)
+                self._understood.add(id(call.operation))
             except NotUnderstood:
                 handler = None
+                self.plan.go_back(before)
         for units in self.plan.units[known:]:
             self._made_by[id(units)] = call
         if handler is None:
@@ -64,16 +77,16 @@ class ModelPlan:
         """Add a layer that was not met, with unknown layers around it."""
         if not has_units(layer) or not layer.built or not layer._build_shapes_dict:
             return False
-        shape = next(iter(layer._build_shapes_dict.values()))
         try:
-            given = keras.KerasTensor((None, *shape[1:]))
-            gives = keras.KerasTensor((None, *layer.compute_output_shape((None, *shape[1:]))[1:]))
-        except Exception:  # a layer with several inputs, or of a size that the shapes do not tell
+            given = [keras.KerasTensor((None, *shape[1:])) for shape in layer._build_shapes_dict.values() if shape]
+            gives = keras.tree.flatten(layer.compute_output_spec(*given))
+        except Exception:  # a layer with inputs in lists, or of a size that the shapes do not tell
             return False
-        self._trace.keep([given, gives])
-        self._add(Call(layer, (given,), {}, [given], [gives]))
-        self.plan.not_understood([gives], [])
-        return any(units.layer is layer for units in self.plan.units)
+        self._trace.keep([*given, *gives])
+        known = len(self.plan.units)
+        self._add(Call(layer, tuple(given), {}, given, gives))
+        self.plan.not_understood(gives, [])
+        return len(self.plan.units) > known
 
     def _tensors_before_weights(self, mixing: set[int]) -> set[int]:
         """Return which tensors lead to a layer with weights that mix features."""
@@ -83,3 +96,9 @@ class ModelPlan:
             if id(call) in mixing or any(id(canonical(tensor)) in leading for tensor in call.outputs):
                 leading.update(id(canonical(tensor)) for tensor in call.tensors)
         return leading
+
+
+def _is_packed(operation: Any) -> bool:
+    """Return whether weights of a layer are stored as small integers with scales of their own, which do not train."""
+    parts = operation._flatten_layers() if isinstance(operation, keras.Layer) else []
+    return any(getattr(part, "quantization_mode", None) in ("int8", "int4", "gptq", "awq") for part in parts)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ class UnitsAt:
         vectors: how the weights into the units are read as `(inputs, units)`, where that is not simply what the links
             into the spaces hold.
         comparable: whether the weights into different units belong to the same inputs.
+        inputs: number of independent weights into a unit, where that is not the length of `vectors`.
+        inside: whether the units are hidden inside the layer, so that they are so even in the last layer of a model.
     """
 
     layer: Any
@@ -36,6 +39,8 @@ class UnitsAt:
     kind: str = "unit"
     vectors: Callable[[Weights], NDArray[Any]] | None = None
     comparable: bool = True
+    inputs: int | None = None
+    inside: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +94,7 @@ class Plan:
     _makers: list[Callable[[Weights], Link]] = field(default_factory=list)
     _shifts: dict[int, list[Callable[[Weights], Link]]] = field(default_factory=dict)
     _of_tensor: dict[int, tuple[int, int]] = field(default_factory=dict)
-    _first_use: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _first_use: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
 
     # ------------------------------------------------------------------------------------------------------- spaces
 
@@ -142,12 +147,16 @@ class Plan:
         *,
         present: NDArray[np.bool_] | None = None,
         recurrent: bool = False,
+        transposed: bool = False,
     ) -> None:
-        """Add weights: the attribute `name` of a layer, brought to `(sources, targets, taps)` by `shape`."""
+        """Add weights: the attribute `name` of a layer, brought to `(sources, targets, taps)` by `shape`.
+
+        Where the same attribute works elsewhere too, the two are tied; `transposed` says that here it works backwards.
+        """
         self.mixes += 1
         if not recurrent:
             self.readers.add(source)
-        self._tie_uses(getattr(layer, name), source, target)
+        self._tie_uses(layer, name, *((target, source) if transposed else (source, target)))
 
         def make(weights: Weights) -> Mix:
             momentum, state = weights.slots(layer, name)
@@ -163,6 +172,11 @@ class Plan:
             )
 
         self.add_link(make)
+
+    def mix_fixed(self, source: int, target: int, weights: NDArray[Any]) -> None:
+        """Add constant weights `(sources, targets)`, such as those of a sum over some features."""
+        link = Mix(source, target, weights[:, :, None], trainable=False)
+        self.add_link(lambda _: link)
 
     def values(self, space: int, layer: Any, name: str, shape: Shape, *, role: str = "shift") -> None:
         """Add numbers per feature: the attribute `name` of a layer, brought to `(rows, features)` by `shape`."""
@@ -232,8 +246,11 @@ class Plan:
             link = Tie(first, second)
             self.add_link(lambda _: link)
 
-    def _tie_uses(self, variable: Any, source: int, target: int) -> None:
-        first = self._first_use.setdefault(id(variable), (source, target))
+    def _tie_uses(self, layer: Any, name: str, source: int, target: int) -> None:
+        array = getattr(layer, name)
+        # What is computed anew at each access has no identity of its own.
+        key = (id(array), "") if isinstance(array, keras.Variable) else (id(layer), name)
+        first = self._first_use.setdefault(key, (source, target))
         self.tie(first[0], source)
         self.tie(first[1], target)
 
@@ -262,6 +279,15 @@ class Plan:
     def _replace(self, number: int, **flags: bool) -> None:
         old = self.spaces[number]
         self.spaces[number] = Space(**{**vars(old), **flags})
+
+    def progress(self) -> tuple[int, int, int, int]:
+        """Return how far the plan has come, to go back there if an operation turns out not to be understood."""
+        return len(self._makers), len(self.routes), len(self.units), self.mixes
+
+    def go_back(self, progress: tuple[int, int, int, int]) -> None:
+        """Take off the links and units that were added since then."""
+        makers, routes, units, self.mixes = progress
+        del self._makers[makers:], self.routes[routes:], self.units[units:]
 
     def read(self, weights: Weights) -> Network:
         """Return the network with the present numbers."""

@@ -88,7 +88,7 @@ def numbers_on_the_way(network: Network, found: Surroundings, spaces: tuple[int,
     size = network.spaces[spaces[0]].size
     rows = [np.zeros((0, size), np.float32)]
     for link in network.links:
-        if isinstance(link, Copy) and link.target in found.reached and link.source not in found.reached:
+        if isinstance(link, Copy) and link.target in found.reached and link.source not in (*found.reached, *spaces):
             # A scale is a space of its own that is copied into a product.
             rows += [
                 _per_unit(own_numbers(network, (link.source,))[:, link.index].T, found.reached[link.target], size)

@@ -42,7 +42,7 @@ def softmax(call: Call, plan: Plan) -> None:
     source = plan.space_of(call.tensors[0])
     operation = call.operation
     behind = plan.result(call.outputs[0])
-    plan.copy(source, behind, odd=False, response=_never_zero, activation=(None, operation.call))
+    plan.copy(source, behind, odd=False, response=never_zero, activation=(None, operation.call))
 
 
 @handles_operations("Mean", "Sum", "Max", "Min", "Amax", "Amin")
@@ -63,5 +63,6 @@ def reduce(call: Call, plan: Plan) -> None:
         plan.copy(source, plan.result(call.outputs[0]), odd=False)
 
 
-def _never_zero(constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def never_zero(constants: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the response of a function of which only is known that it is never 0."""
     return np.full_like(constants, np.nan), np.ones_like(constants)

@@ -18,7 +18,7 @@ def handles(*types: type | None, units: bool = False) -> Callable[[Handler], Han
 
     Args:
         types: the types of layers.
-        units: whether layers of these types have units of their own.
+        units: whether layers of these types have units of their own, or layers inside them do.
     """
 
     def register(handler: Handler) -> Handler:
