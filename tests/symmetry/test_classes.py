@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse.csgraph import connected_components
 
-from keras_initkit.symmetry import equivalence_classes, similar_rows
+from keras_initkit.symmetry import classes, equivalence_classes, similar_rows
 from keras_initkit.symmetry.classes import rounding_tolerance
 
 WHOLE = hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 7)), elements=st.integers(-2, 2))
@@ -190,3 +190,68 @@ def test_the_search_for_few_and_for_many_pairs_agree(monkeypatch, tolerance, sig
     few = equivalence_classes(vectors, sign=sign, tolerance=tolerance)
     monkeypatch.setattr(similar_rows, "_FEW", -1)
     np.testing.assert_array_equal(equivalence_classes(vectors, sign=sign, tolerance=tolerance), few)
+
+
+# A few entries are looked at first ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inputs", [17, 40, 700])
+@pytest.mark.parametrize("seen", [0.0, 1.0])
+@pytest.mark.parametrize("options", [{}, {"sign": True}, {"scale": True}, {"tolerance": 1e-6}], ids=str)
+def test_units_that_differ_only_where_nothing_is_looked_at_first(inputs, seen, options):
+    vectors = np.full((inputs, 30), seen)
+    entries = classes._probes(inputs)[0]
+    unseen = np.setdiff1d(np.arange(inputs), entries)
+    assert len(entries) == 16
+    vectors[unseen[0]] = 2.0 + np.arange(30) // 3
+    expected = (np.arange(30) // 3).tolist()
+    if options.get("scale") and seen == 0:
+        expected = [0] * 30
+    assert equivalence_classes(vectors, **options).tolist() == expected
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(15, 60),
+    st.sampled_from([0.02, 0.3, 1.0]),
+    st.sampled_from([1, 4, 20]),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([0.0, 1e-5]),
+    st.sampled_from([np.float32, np.float16, ml_dtypes.bfloat16]),
+)
+@settings(deadline=None)
+def test_planted_copies_among_many_inputs(seed, inputs, density, kinds, sign, scale, tolerance, dtype):
+    rng = np.random.default_rng(seed)
+    originals = rng.integers(-9, 10, (inputs, kinds)) * (rng.random((inputs, kinds)) < density)
+    factors = rng.choice([1, -1, 2, 0.5, -0.0], 12, p=[0.5, 0.2, 0.1, 0.1, 0.1])
+    vectors = originals[:, rng.integers(0, kinds, 12)] * factors
+    # By powers of two, so that the quotients by the largest entries are equal to the last bit.
+    found = equivalence_classes(vectors, sign=sign, scale=scale, tolerance=tolerance)
+    assert found.tolist() == by_pairs(vectors, sign=sign, scale=scale, tolerance=tolerance)
+    same = equivalence_classes(np.asfortranarray(vectors.astype(dtype)), sign=sign)
+    assert same.tolist() == by_pairs(vectors, sign=sign)
+
+
+def test_random_units_are_told_apart_by_a_few_entries(monkeypatch):
+    vectors = np.random.default_rng(9).standard_normal((300, 500)).astype(np.float32)
+    vectors[:, 40] = -vectors[:, 400]
+    compared = []
+    real = classes._exact_labels
+    monkeypatch.setattr(classes, "_exact_labels", lambda rows: (compared.append(len(rows)), real(rows))[1])
+    assert equivalence_classes(vectors).max() == 499
+    assert compared == []
+    assert equivalence_classes(vectors, sign=True)[400] == 40
+    assert compared == [2]
+    assert equivalence_classes(vectors, scale=True, tolerance=1e-6).max() == 499
+    assert sum(compared) < 20
+
+
+def test_opposites_are_found_to_the_last_bit_whatever_their_place():
+    rng = np.random.default_rng(10)
+    w = rng.standard_normal((33, 700)).astype(np.float32)
+    w[:, ::3] = np.where(rng.random((33, 234)) < 0.9, 0, w[:, ::3])  # some lie near any hyperplane
+    order = rng.permutation(1400)
+    labels = equivalence_classes(np.concatenate([w, -w], axis=1)[:, order], sign=True)
+    pairs = np.argsort(order % 700, kind="stable")
+    assert (labels[pairs[::2]] == labels[pairs[1::2]]).all()

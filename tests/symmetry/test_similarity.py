@@ -76,7 +76,7 @@ def test_double_loop(vectors):
     assert (found.units, found.inputs) == vectors.shape[::-1]
 
 
-@pytest.mark.parametrize("units", [2, 31, 511, 512, 513, 1024, 1025, 1537])
+@pytest.mark.parametrize("units", [2, 31, 255, 256, 257, 511, 513, 1024, 1025, 1537])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sklearn_around_the_edges_of_tiles(units, dtype):
     inputs = 9

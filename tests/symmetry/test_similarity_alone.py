@@ -8,7 +8,7 @@ import tracemalloc
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -73,6 +73,7 @@ def test_shapes_on_both_sides_of_the_choice(inputs, units, dtype):
 
 
 @given(WHOLE, st.randoms(use_true_random=False), st.data())
+@settings(deadline=None)
 def test_what_changes_them(vectors, random, data):
     units = vectors.shape[1]
     order = random.sample(range(units), units)
