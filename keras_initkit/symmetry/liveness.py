@@ -52,7 +52,7 @@ def live_features(network: Network) -> Liveness:
     """
     values = [np.full(space.size, np.nan if space.given else 0.0) for space in network.spaces]
     gradients = [np.full(space.size, space.observed) for space in network.spaces]
-    connected = [_connections(link) if isinstance(link, Mix) else None for link in network.links]
+    connected = {link: _connections(link) for link in network.links if isinstance(link, Mix)}
     first = True
     while True:
         new_values = _forward(network, connected, values, gradients)
@@ -71,43 +71,57 @@ def live_features(network: Network) -> Liveness:
 
 @dataclass(frozen=True, eq=False)
 class _Connections:
-    """Where weights are not zero, or are moved by what the optimizer holds, and where there may be weights at all."""
+    """Tables `(sources, targets)` of the connections of weights.
 
-    used: NDArray[np.float32]
+    Attributes:
+        shape: numbers of sources and targets.
+        used: where weights are not zero, or are moved by what the optimizer holds; None if that is so everywhere.
+        possible: where there may be weights at all; None if everywhere.
+        held: which weights the optimizer moves without a gradient; None if it moves none.
+    """
+
+    shape: tuple[int, int]
+    used: NDArray[np.float32] | None
     possible: NDArray[np.float32] | None
+    held: NDArray[np.float32] | None
 
-    def reach(self, sources: NDArray[np.bool_], *, may_move: bool = False) -> NDArray[np.bool_]:
+    def reach(self, sources: NDArray[np.bool_], table: NDArray[np.float32] | None) -> NDArray[np.bool_]:
         """Return which targets are connected with any of the sources."""
-        if may_move and self.possible is None:
-            return np.full(self.used.shape[1], bool(sources.any()))
-        table = self.possible if may_move and self.possible is not None else self.used
+        if table is None or not sources.any():
+            return np.full(self.shape[1], bool(sources.any()))
         return (sources.astype(np.float32) @ table) > 0
 
-    def reached_from(self, targets: NDArray[np.bool_], *, may_move: bool = False) -> NDArray[np.bool_]:
+    def reached_from(self, targets: NDArray[np.bool_], table: NDArray[np.float32] | None) -> NDArray[np.bool_]:
         """Return which sources are connected with any of the targets."""
-        if may_move and self.possible is None:
-            return np.full(self.used.shape[0], bool(targets.any()))
-        table = self.possible if may_move and self.possible is not None else self.used
+        if table is None or not targets.any():
+            return np.full(self.shape[0], bool(targets.any()))
         return (table @ targets.astype(np.float32)) > 0
 
 
 def _connections(link: Mix) -> _Connections:
-    used = (link.weights != 0).any(axis=2)
-    for slot in link.momentum if link.trainable else ():
-        used |= (slot != 0).any(axis=2)
+    shape = link.weights.shape[:2]
     possible = None if link.present is None else link.present.astype(np.float32)
-    return _Connections(used.astype(np.float32), possible)
+    held = None
+    if link.trainable and any(slot.any() for slot in link.momentum):
+        held = np.logical_or.reduce([(slot != 0).any(axis=2) for slot in link.momentum])
+    used = None
+    # Hardly any layer has zeros, so that one look at a single tap is mostly enough.
+    if np.count_nonzero(link.weights[:, :, 0]) < shape[0] * shape[1]:
+        connected = (link.weights != 0).any(axis=2)
+        connected = connected if held is None else connected | held
+        used = None if connected.all() else connected.astype(np.float32)
+    return _Connections(shape, used, possible, None if held is None else held.astype(np.float32))
 
 
 def _forward(
     network: Network,
-    connected: list[_Connections | None],
+    connected: dict[Mix, _Connections],
     values: list[NDArray[np.float64]],
     gradients: list[NDArray[np.bool_]],
 ) -> list[NDArray[np.float64]]:
     """Return the values of all features; sources that come later in time have those of the round before."""
     found = [_neutral(space) for space in network.spaces]
-    for link, connections in zip(network.links, connected, strict=True):
+    for link in network.links:
         if isinstance(link, Tie):
             continue
         if isinstance(link, Values):
@@ -117,8 +131,7 @@ def _forward(
             continue
         source = found[link.source] if not (isinstance(link, Mix) and link.recurrent) else values[link.source]
         if isinstance(link, Mix):
-            assert connections is not None
-            brought = _mixed(link, connections, source, gradients[link.target])
+            brought = _mixed(link, connected[link], source, gradients[link.target])
         else:
             brought = _copied(link, source, network.spaces[link.target])
         if network.spaces[link.target].product:
@@ -147,14 +160,16 @@ def _mixed(
     nonzero = source != 0  # NaN included
     if not nonzero.any():
         return np.zeros(link.weights.shape[1])
-    varies = connections.reach(np.isnan(source))
+    varies = connections.reach(np.isnan(source), connections.used)
     if link.trainable:
-        varies |= gradient & connections.reach(nonzero, may_move=True)
+        varies |= gradient & connections.reach(nonzero, connections.possible)
+        if connections.held is not None:
+            varies |= connections.reach(nonzero, connections.held)
     constant = np.isfinite(source) & nonzero
     if not constant.any():
         return np.where(varies, np.nan, 0.0)
     if link.weights.shape[2] > 1 or link.recurrent:  # at the border of a window, or in time, the sum is another one
-        return np.where(varies | connections.reach(constant), np.nan, 0.0)
+        return np.where(varies | connections.reach(constant, connections.used), np.nan, 0.0)
     total = source[constant] @ link.weights[constant, :, 0].astype(np.float64)
     return np.where(varies, np.nan, total)
 
@@ -177,20 +192,21 @@ def _copied(link: Copy, source: NDArray[np.float64], target: Space) -> NDArray[n
 
 def _backward(
     network: Network,
-    connected: list[_Connections | None],
+    connected: dict[Mix, _Connections],
     values: list[NDArray[np.float64]],
     gradients: list[NDArray[np.bool_]],
 ) -> list[NDArray[np.bool_]]:
     """Return where gradients arrive, given where they arrived before."""
     found = [gradient.copy() for gradient in gradients]
-    for link, connections in zip(reversed(network.links), reversed(connected), strict=True):
+    for link in reversed(network.links):
         if isinstance(link, (Values, Tie)):
             continue
         if isinstance(link, Mix):
-            assert connections is not None
-            arriving = connections.reached_from(found[link.target])
+            connections = connected[link]
+            arriving = connections.reached_from(found[link.target], connections.used)
             if link.trainable:
-                arriving |= (values[link.source] != 0) & connections.reached_from(found[link.target], may_move=True)
+                moved = connections.reached_from(found[link.target], connections.possible)
+                arriving |= (values[link.source] != 0) & moved
             found[link.source] |= arriving
             continue
         passes = found[link.target] & _other_factors(network, link, values)
