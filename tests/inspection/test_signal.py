@@ -85,6 +85,17 @@ def test_saturated_units(activation, large, bounded):
     assert signal.saturated_values == (pytest.approx(2 / 3) if bounded else None)
 
 
+def test_an_activation_that_does_not_give_the_output_says_nothing_about_it():
+    class Doubled(L.Dense):
+        def call(self, x):
+            return 2 * super().call(x)
+
+    dense = Doubled(3, "tanh", kernel_initializer="ones")
+    signal = forward_signal(keras.Sequential([keras.Input((6,)), dense]), X)[dense.name]
+    assert signal.mean_square > 1
+    assert (signal.saturated_units, signal.saturated_values, signal.pre_activation_rms) == (None, None, None)
+
+
 def test_batch_statistics_are_those_of_training():
     model = keras.Sequential([keras.Input((6,)), L.BatchNormalization(epsilon=1e-6)])
     [training], [inference] = (

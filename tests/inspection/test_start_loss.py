@@ -55,10 +55,16 @@ def test_regression_starts_from_the_best_constant(loss, best, distance):
 
 
 def test_large_logits_start_above_it():
-    model = network(5, "softmax", "sparse_categorical_crossentropy")
+    model = network(5, None, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.layers[-1].kernel.assign(RNG.normal(0, 30, (3, 5)))
     found = start_loss(model, X, LABELS)
     assert found.value > 3 * found.expected
+    # Neither dropout nor regularisation counts.
+    hidden, _, output = model.layers
+    inner = X @ keras.ops.convert_to_numpy(hidden.kernel.value)
+    logits = (inner @ keras.ops.convert_to_numpy(output.kernel.value)).astype("float64")
+    per_sample = np.log(np.exp(logits - logits.max(1, keepdims=True)).sum(1)) + logits.max(1)
+    assert found.value == pytest.approx((per_sample - logits[np.arange(40), LABELS]).mean(), rel=1e-4)
 
 
 def test_what_is_not_known_is_not_said():
