@@ -20,8 +20,8 @@ class SymmetryMonitor(RecordViews, keras.callbacks.Callback):
     """Measures every epoch how alike the hidden units of each layer are, and says which are locked.
 
     Two units with equal incoming and equal outgoing weights get equal gradients and stay equal for ever: the layer
-    works as if it had fewer units. The monitor reads the weights of all hidden Dense and convolution layers before the
-    first step (epoch 0) and after every epoch, and measures, with cᵢⱼ the cosine of the weights into units i and j:
+    works as if it had fewer units. The monitor reads the weights of all hidden layers before the first step (epoch
+    0) and after every epoch, and measures, with n units and cᵢⱼ the cosine of the weights into units i and j:
 
     | key | meaning | range |
     |---|---|---|
@@ -41,13 +41,16 @@ class SymmetryMonitor(RecordViews, keras.callbacks.Callback):
     ```python
     monitor = ik.SymmetryMonitor()
     model.fit(x, y, epochs=10, callbacks=[monitor])
-    monitor.verdicts      # {"hidden_1": "healthy", "hidden_2": "locked"}
+    monitor.verdicts            # {"hidden_1": "healthy", "hidden_2": "locked"}
+    print(monitor.summary())    # hidden_1: locked at epoch 0 (32 of 32 units), unlocked at epoch 3, ...
     monitor.to_dataframe()
+    monitor.plot("timeline")
     ```
 
     Args:
-        layers: names or paths (`"block/dense"`) of the layers to watch. Defaults to `None`: every hidden layer. In a
-            subclassed model the last layer defined is taken for the output and watched only if it is named here.
+        layers: names or paths (`"block/dense"`) of the layers to watch. Defaults to `None`: every hidden layer
+            of a type whose units are known. In a subclassed model whose outputs cannot be traced to its layers, the
+            last layer defined is taken for the output and watched only if it is named here.
         every: measure after every so many epochs; the start and the end of training are always measured. Defaults
             to 1.
         statistics: the keys that are added to Keras' `logs`. Defaults to all of them; `rows` holds all in any case.

@@ -38,10 +38,11 @@ class SymmetryRecord:
                 f"Expected a built model. Received: model={model.name!r}, which has no weights yet. Give it an "
                 "`Input`, or call it on one batch before."
             )
-        if not UnitReader(model).paths:
+        reader = UnitReader(model)
+        if not reader.paths:
             raise ValueError(
-                f"Expected a model with hidden Dense or convolution layers. Received: model={model.name!r} with "
-                "none. Remove SymmetryMonitor: output layers and layers of other types are not watched."
+                f"Expected a model with hidden layers whose units are known. Received: model={model.name!r} with none. "
+                "Remove SymmetryMonitor: output layers and layers of unknown types are not watched."
             )
         self.model = model
         self.unit = unit
@@ -51,7 +52,7 @@ class SymmetryRecord:
         self.events: list[SymmetryEvent] = []
         self.gaps = LockGaps()
         self.pictures = UnitPictures()
-        self._reader = UnitReader(model, layers)
+        self._reader = reader if layers is None else UnitReader(model, layers)
         self._movement = Movement(model)
         self._latest: dict[str, dict[str, Any]] = {}
         self._most_distinct: dict[str, float] = {}

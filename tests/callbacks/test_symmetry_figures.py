@@ -1,6 +1,7 @@
 """What the figures of the monitor show: the timeline, heat maps by class, many layers."""
 
 import itertools
+from types import SimpleNamespace
 
 import matplotlib.colors
 import numpy as np
@@ -14,7 +15,7 @@ from keras_initkit.callbacks.symmetry_figures import (
     symmetry_figure,
 )
 from keras_initkit.callbacks.timeline_figure import VERDICT_COLOURS, timeline_figure
-from keras_initkit.callbacks.unit_pictures import _joined
+from keras_initkit.callbacks.unit_pictures import UnitPictures, _joined
 from keras_initkit.inspection.finding import VERDICTS
 from keras_initkit.symmetry import cosine_matrix
 
@@ -128,6 +129,26 @@ def test_the_heat_map_of_different_units_is_in_their_own_order_without_frames():
         np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), cosines)
         assert len(figure.axes[0].patches) == 0
         assert figure.axes[0].get_title() == "one"
+
+
+@pytest.mark.parametrize(
+    ("opposite", "locked", "expected"),
+    [
+        (False, None, [0, 1, 2, 0, 4]),  # equal incoming weights
+        (True, None, [0, 0, 2, 0, 4]),  # and opposite ones, where the activation cannot tell
+        (False, [0, 1, 2, 3, 2], [0, 1, 2, 0, 2]),  # and what is locked for another reason
+    ],
+)
+def test_a_class_is_of_units_with_equal_weights_or_locked_together(opposite, locked, expected):
+    kernel = np.random.default_rng(0).standard_normal((4, 5))
+    kernel[:, 1], kernel[:, 3] = -kernel[:, 0], kernel[:, 0]
+    units = SimpleNamespace(layer="one", kernel=kernel)
+    classes = None if locked is None else np.array(locked)
+    pictures = UnitPictures()
+    pictures.keep(0, [SimpleNamespace(units=units, similarity=object(), classes=classes, opposite=opposite)])
+    labels = pictures.classes("one", 0)
+    first = [int(np.flatnonzero(labels == label)[0]) for label in labels]
+    assert first == expected
 
 
 def test_partitions_are_joined():

@@ -529,7 +529,7 @@ def test_a_model_without_hidden_layers_is_refused_and_nothing_is_called_locked()
     model.compile("sgd", "mse", run_eagerly=True)
     for layers in (None, ["dense"]):
         with pytest.raises(
-            ValueError, match="hidden Dense or convolution layers. Received: model='regression' with none"
+            ValueError, match="hidden layers whose units are known. Received: model='regression' with none"
         ):
             model.fit(X, X[:, :2], verbose=0, callbacks=[SymmetryMonitor(layers=layers)])
 

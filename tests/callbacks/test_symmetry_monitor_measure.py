@@ -160,11 +160,11 @@ def test_between_the_epochs_of_fit_fractions_count_and_no_epoch_is_measured_twic
     class Within(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 1 and monitor.rows[-1]["epoch"] == 0:
-                monitor.measure(self.model, 0.5)
+                monitor.measure(compiled, 0.5)  # `self.model` would fetch the weights on JAX
 
         def on_epoch_end(self, epoch, logs=None):
             if epoch == 0:
-                monitor.measure(self.model, 1)
+                monitor.measure(compiled, 1)
 
     history = compiled.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=[Within(), monitor]).history
     assert [row["epoch"] for row in monitor.rows] == [0, 0.5, 1, 2]
