@@ -34,7 +34,8 @@ def train(restarting, weights):
     model = restarting.start(weights)
     x, y = rings()
     keras.utils.set_random_seed(0)
-    model.fit(x, y, batch_size=40, epochs=10, verbose=0)
+    # One epoch of ten times the data: an epoch costs more than its steps.
+    model.fit(np.tile(x, (10, 1)), np.tile(y, 10), batch_size=40, verbose=0)
     return model.get_weights()
 
 
