@@ -127,6 +127,25 @@ def test_huge_and_tiny_weights(dtype, size):
             assert alone(vectors) == pytest.approx(by_matrix(whole)[name], rel=1e-5), name
 
 
+def test_the_input_is_not_changed():
+    vectors = gaussian(5, 20) * np.logspace(-30, 30, 20, dtype=np.float32)
+    for order in (vectors, np.asfortranarray(vectors)):
+        copy = order.copy()
+        for measure in (*ALONE.values(), unit_similarity):
+            measure(order)
+            assert np.array_equal(order, copy)
+
+
+def test_squares_of_the_diagonal_do_not_drown_small_cosines():
+    # The d + 1 corners of a simplex: every cosine is -1/d, while the Gram matrix of the inputs has norm² (d + 1)²/d.
+    inputs = 300
+    corners = np.linalg.qr(np.concatenate([np.ones((inputs + 1, 1)), np.eye(inputs + 1)[:, 1:]], axis=1))[0][:, 1:]
+    assert rms_cosine(corners.T.astype(np.float32)) == pytest.approx(1 / inputs, rel=1e-5)
+    assert mean_cosine(corners.T.astype(np.float32)) == pytest.approx(-1 / inputs, rel=1e-5)
+    orthogonal = np.linalg.qr(gaussian(200, 150))[0]
+    assert rms_cosine(orthogonal) < 1e-6
+
+
 def test_zero_units():
     for units in (2, 3, 600):
         zeros = np.zeros((5, units), np.float32)
