@@ -48,7 +48,7 @@ def show(capsys, benchmark):
         benchmark.pedantic(function, rounds=1)
         listed = ", ".join(f"{name} {ratio:.4f}" for name, ratio in ratios.items())
         with capsys.disabled():
-            print(f"\n{title}: {against} {seconds[against]:.3f} s, parts of it: {listed}")
+            print(f"\n{title}: {against} {seconds[against]:.3f} s; as multiples of that: {listed}")
         return ratios
 
     return line
