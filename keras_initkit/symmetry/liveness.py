@@ -198,6 +198,10 @@ def _backward(
 ) -> list[NDArray[np.bool_]]:
     """Return where gradients arrive, given where they arrived before."""
     found = [gradient.copy() for gradient in gradients]
+    factors: dict[int, list[Copy]] = {}
+    for link in network.links:
+        if isinstance(link, Copy) and network.spaces[link.target].product:
+            factors.setdefault(link.target, []).append(link)
     for link in reversed(network.links):
         if isinstance(link, (Values, Tie)):
             continue
@@ -209,7 +213,9 @@ def _backward(
                 arriving |= (values[link.source] != 0) & moved
             found[link.source] |= arriving
             continue
-        passes = found[link.target] & _other_factors(network, link, values)
+        passes = found[link.target]
+        if link.target in factors:
+            passes = passes & _other_factors(link, factors[link.target], network.spaces[link.target], values)
         arriving = np.zeros_like(found[link.source])
         if link.folded:
             arriving |= passes[link.index]
@@ -224,13 +230,12 @@ def _backward(
     return found
 
 
-def _other_factors(network: Network, link: Copy, values: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
+def _other_factors(
+    link: Copy, factors: list[Copy], space: Space, values: list[NDArray[np.float64]]
+) -> NDArray[np.bool_]:
     """Return whether what a copy is multiplied with is not always zero."""
-    size = network.spaces[link.target].size
-    if not network.spaces[link.target].product:
-        return np.ones(size, dtype=bool)
-    nonzero = np.ones(size, dtype=bool)
-    for other in network.links:
-        if isinstance(other, Copy) and other.target == link.target and other is not link:
-            nonzero &= _copied(other, values[other.source], network.spaces[link.target]) != 0
+    nonzero = np.ones(space.size, dtype=bool)
+    for other in factors:
+        if other is not link:
+            nonzero &= _copied(other, values[other.source], space) != 0
     return nonzero

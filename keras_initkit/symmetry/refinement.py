@@ -62,6 +62,11 @@ class Classes:
         self._set(np.unique(codes, return_inverse=True)[1].reshape(codes.shape))
         return self.count > before
 
+    @property
+    def all_apart(self) -> bool:
+        """Whether every class has one member, so that nothing is left to split."""
+        return self.count == self.labels.size
+
     def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """Return a label for each class together with its opposite one, and on which of the two each feature is.
 
@@ -89,6 +94,8 @@ class Classes:
 
 def seen_by_writer(link: Link, classes: list[Classes], manner: Manner | None) -> bool:
     """Split the classes of the features that a link writes, by what it brings them; return whether any were."""
+    if classes[link.ends[-1]].all_apart:
+        return False
     if isinstance(link, Values):
         return classes[link.space].split(_by_own_numbers(link, classes[link.space]))
     if isinstance(link, Tie):
@@ -106,7 +113,7 @@ def seen_by_writer(link: Link, classes: list[Classes], manner: Manner | None) ->
 
 def seen_by_reader(link: Link, classes: list[Classes], manner: Manner | None) -> bool:
     """Split the classes of the features that a link reads, by where it takes them; return whether any were."""
-    if isinstance(link, Values):
+    if isinstance(link, Values) or classes[link.ends[0]].all_apart:
         return False
     if isinstance(link, Tie):
         return classes[link.first].split(classes[link.second].labels)
@@ -129,6 +136,8 @@ def _by_origins(link: Copy, codes: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _by_uses(link: Copy, codes: NDArray[np.intp], size: int) -> NDArray[np.intp]:
     """Return keys of originals: the codes and places of all their copies."""
+    if link.place is None and len(link.index) == size and (link.index == np.arange(size)).all():
+        return codes
     kept = np.flatnonzero(link.index >= 0)
     original = np.concatenate([link.index[kept], link.index[kept] + size])
     codes = codes[:, kept]
@@ -177,7 +186,7 @@ def _split_by_sums(link: Mix, mine: Classes, theirs: Classes, axis: int) -> bool
                 return split
             sums = _class_sums(matrix, shared, pair, sign if odd else np.abs(sign), probing=probing)
             # What cancels in a sum leaves the rounding of its terms; and probes must not see more than all sums do.
-            largest = np.abs(part).max(initial=0.0) if whole or probing else 0.0
+            largest = _largest(part) if whole or probing else 0.0
             split |= mine.split(_by_columns(sums, mine, shared, largest, part.dtype, odd=odd))
     return split
 
@@ -230,6 +239,10 @@ def _class_sums(
     starts = np.searchsorted(pair[order], np.arange(count))
     sums = np.add.reduceat((rows * sign[:, None, None])[order].astype(np.float64), starts, axis=0)
     return sums.transpose(0, 2, 1).reshape(-1, len(shared))
+
+
+def _largest(part: NDArray[np.floating]) -> float:
+    return float(max(part.max(initial=0.0), -part.min(initial=0.0)))  # faster than with a copy of absolute values
 
 
 def _equal_columns(columns: NDArray[np.floating], stored: np.dtype) -> NDArray[np.intp]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from keras_initkit._checks import check_choice
 from keras_initkit.symmetry.network import Network
 from keras_initkit.units.building import ModelPlan
+from keras_initkit.units.deferred import Deferred
 from keras_initkit.units.plan import UnitsAt
 from keras_initkit.units.surroundings import (
     Surroundings,
@@ -53,6 +54,10 @@ class LayerUnits:
     frozen: bool
     comparable: bool
     inputs: int | None = None
+
+
+# In deep residual networks every layer has very many readers, and hardly any layer is asked for them.
+LayerUnits.outgoing = Deferred("outgoing")  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +143,10 @@ class UnitReader:
         complete = all(found.complete for found in hidden.around)
         size = network.spaces[use.spaces[0]].size
         kernel = incoming_weights(network, use.spaces) if use.vectors is None else use.vectors(weights)
+
+        def outgoing() -> NDArray[Any]:
+            return np.concatenate([outgoing_weights(network, found, size) for found in hidden.around])
+
         return LayerUnits(
             layer=hidden.path,
             kind=use.kind,
@@ -145,9 +154,7 @@ class UnitReader:
             kernel=kernel,
             bias=own_numbers(network, use.spaces),
             scales=numbers_on_the_way(network, around, use.spaces),
-            outgoing=np.concatenate([outgoing_weights(network, found, size) for found in hidden.around])
-            if complete
-            else None,
+            outgoing=outgoing if complete else None,  # type: ignore[arg-type]
             activation=_activation(hidden.around),
             noise=any(found.noisy for found in hidden.around),
             frozen=not hidden.layer.trainable_variables,

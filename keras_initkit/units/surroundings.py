@@ -38,7 +38,9 @@ def surroundings(plan: Plan, space: int) -> Surroundings:
     return found
 
 
-def _walk(plan: Plan, space: int, units: NDArray[np.intp], way: list[tuple[str | None, Any]], found: Surroundings) -> None:
+def _walk(
+    plan: Plan, space: int, units: NDArray[np.intp], way: list[tuple[str | None, Any]], found: Surroundings
+) -> None:
     if space in found.reached:
         found.reached[space] = np.maximum(found.reached[space], units)
     else:
@@ -90,9 +92,11 @@ def numbers_on_the_way(network: Network, found: Surroundings, spaces: tuple[int,
     for link in network.links:
         if isinstance(link, Copy) and link.target in found.reached and link.source not in (*found.reached, *spaces):
             # A scale is a space of its own that is copied into a product.
-            rows += [
-                _per_unit(own_numbers(network, (link.source,))[:, link.index].T, found.reached[link.target], size)
-            ] if network.spaces[link.target].product else []
+            rows += (
+                [_per_unit(own_numbers(network, (link.source,))[:, link.index].T, found.reached[link.target], size)]
+                if network.spaces[link.target].product
+                else []
+            )
         elif isinstance(link, Values) and link.space in found.reached and link.space not in spaces:
             rows.append(_per_unit(link.rows.T, found.reached[link.space], size))
     return np.concatenate(rows)

@@ -44,7 +44,7 @@ def response_of(function: Any) -> Response:
     _layers.Softmax,
 )
 def activation_layer(call: Call, plan: Plan) -> None:
-    """A function of single features, or one such as softmax that treats all of them alike."""
+    """Add a function of single features, or one such as softmax that treats all of them alike."""
     axes = plan.axes_of(call.tensors[0])
     source = plan.space_of(call.tensors[0], axes)
     found = layer_activation(call.operation)
@@ -56,7 +56,7 @@ def activation_layer(call: Call, plan: Plan) -> None:
 
 @handles(_layers.PReLU)
 def prelu(call: Call, plan: Plan) -> None:
-    """The slopes `(..., features)` belong to the units; they may differ from place to place."""
+    """Let the slopes `(..., features)` belong to the units; they may differ from place to place."""
     source = plan.space_of(call.tensors[0])
     behind = plan.result(call.outputs[0])
     layer = call.operation

@@ -13,7 +13,7 @@ _SIGNED = {"Negative": True, "Arcsinh": True, "Arctan": True, "Sinh": True, "Sig
 
 @handles_operations("Identity", "Cast", "StopGradient", "Copy", "NanToNum")
 def unchanged(call: Call, plan: Plan) -> None:
-    """The same features."""
+    """Keep the features."""
     axes = plan.axes_of(call.tensors[0])
     plan.set_space(call.outputs[0], plan.space_of(call.tensors[0], axes), axes)
 
@@ -25,7 +25,7 @@ def unchanged(call: Call, plan: Plan) -> None:
     "SparsePlus", "Sqrt", "Square", "SquarePlus", "Squareplus", "Swish", "Tanh", "TanhShrink", "Threshold",
 )  # fmt: skip
 def function_of_one(call: Call, plan: Plan) -> None:
-    """An elementwise function."""
+    """Add an elementwise function."""
     operation = call.operation
     kind = type(operation).__name__
     axes = plan.axes_of(call.tensors[0])

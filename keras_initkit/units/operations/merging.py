@@ -18,13 +18,13 @@ _layers = keras.layers
 
 @handles(_layers.Add)
 def add(call: Call, plan: Plan) -> None:
-    """A sum: a feature is what all tensors bring to it."""
+    """Add up what all tensors bring to a feature."""
     _join(call, plan, call.tensors, None)
 
 
 @handles(_layers.Multiply)
 def multiply(call: Call, plan: Plan) -> None:
-    """A product, e.g. with a gate."""
+    """Multiply what all tensors bring to a feature, e.g. with a gate."""
     _join(call, plan, call.tensors, None, product=True)
 
 

@@ -20,7 +20,7 @@ _ADDITIVE = (_layers.GaussianNoise,)
     _layers.GaussianNoise,
 )
 def noise(call: Call, plan: Plan) -> None:
-    """A random number for every feature, unless one mask is shared by all features or the strength is zero."""
+    """Add a random number for every feature, unless one mask is shared by all features or the strength is zero."""
     layer = call.operation
     axes = plan.axes_of(call.tensors[0])
     source = plan.space_of(call.tensors[0], axes)

@@ -37,7 +37,7 @@ _layers = keras.layers
     _layers.CenterCrop,
 )
 def same_features(call: Call, plan: Plan) -> None:
-    """The last axis keeps its features, in their order."""
+    """Keep the features of the last axis, in their order."""
     require_channels_last(call.operation)
     plan.set_space(call.outputs[0], plan.space_of(call.tensors[0]))
 
@@ -51,7 +51,7 @@ def same_features(call: Call, plan: Plan) -> None:
     _layers.GlobalMaxPooling3D,
 )
 def max_pooling(call: Call, plan: Plan) -> None:
-    """The same features, but the largest of opposites is not the opposite of the largest."""
+    """Keep the features, but not their signs: the largest of opposites is not the opposite of the largest."""
     require_channels_last(call.operation)
     plan.copy(plan.space_of(call.tensors[0]), plan.result(call.outputs[0]), odd=False)
 
