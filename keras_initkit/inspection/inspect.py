@@ -87,7 +87,7 @@ def inspect(model: Any, x: Any = None, y: Any = None, *, optimizer: Any = None) 
     reading, analysis = analysed_reading(reader, optimizer)
     states, notes = _judged_by_gradients(reader, judge_reading(reading, analysis, {}, False), x, y)
     findings = layer_findings(reader, states, fewest_changes(reading, analysis))
-    findings += [twin_finding(model, twins) for twins in find_twins(model)]
+    findings += _twin_findings(model, x, y)
     if x is not None:
         findings += _beside(findings, signal_findings(reader, forward_signal(model, x), _rms(x)))
         notes += [note for note in [loss_note(start_loss(model, x, y))] if y is not None and note]
@@ -115,6 +115,13 @@ def _judged_by_gradients(
                 for state in states
             ]
     return states, notes
+
+
+def _twin_findings(model: Any, x: Any, y: Any) -> list[Finding]:
+    twins = find_twins(model)
+    batch = synthetic_batch(model, _BATCH) if twins and x is None else x
+    found = gradients(model, batch, y, noise=True) if twins and batch is not None else None
+    return [twin_finding(model, one, found) for one in twins]
 
 
 def _beside(findings: Sequence[Finding], further: Sequence[Finding]) -> list[Finding]:

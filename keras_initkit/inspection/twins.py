@@ -20,6 +20,7 @@ class Twins:
     Attributes:
         paths: paths of the layers that own them, in the order of the model.
         variables: names of the variables in these layers, e.g. `"kernel"`.
+        owned: the variables themselves.
         arguments: names of the arguments by which each layer got its initializer, None where that is not known.
         origin: `"instance"` if the layers share one initializer, `"seed"` if their initializers have the same integer
             seed, `"copy"` if the values were made equal otherwise.
@@ -28,6 +29,7 @@ class Twins:
 
     paths: tuple[str, ...]
     variables: tuple[str, ...]
+    owned: tuple[Any, ...]
     arguments: tuple[str | None, ...]
     origin: str
     seed: int | None = None
@@ -105,6 +107,7 @@ def _twins(group: list[_Owned]) -> Twins:
     return Twins(
         tuple(owned.path for owned in group),
         tuple(owned.variable.name for owned in group),
+        tuple(owned.variable for owned in group),
         tuple(owned.argument for owned in group),
         origin,
         seed,

@@ -1,10 +1,12 @@
 """Twins: which weights are equal across layers, why, and that the fix tells them apart."""
 
 import keras
+import numpy as np
 import pytest
 
 import keras_initkit as ik
 from keras_initkit.inspection.twins import find_twins
+from keras_initkit.units.arrays import to_numpy
 
 L = keras.layers
 
@@ -110,3 +112,28 @@ def test_twins_in_half_precision(dtype):
     assert twins.paths == ("h0", "h1")
     model.get_layer("h1").kernel.assign(model.get_layer("h0").kernel * 2)
     assert find_twins(model) == []
+
+
+def towers(*, join, dropout=0.0):
+    inputs = keras.Input((6,))
+    seeded = [L.Dense(8, "tanh", kernel_initializer=keras.initializers.HeNormal(seed=2), name=n) for n in "ab"]
+    outputs = [L.Dropout(dropout)(tower(inputs)) for tower in seeded]
+    return keras.Model(inputs, L.Dense(2)(join(outputs)))
+
+
+@pytest.mark.parametrize(
+    ("join", "dropout", "severity"),
+    [(L.Add, 0.0, "error"), (L.Average, 0.0, "error"), (L.Concatenate, 0.0, "warning"), (L.Add, 0.5, "warning")],
+)
+def test_twins_that_move_alike_are_an_error_and_training_agrees(join, dropout, severity):
+    keras.utils.set_random_seed(0)
+    model = towers(join=join(), dropout=dropout)
+    [finding] = [finding for finding in ik.inspect(model).findings if finding.verdict == "twins"]
+    assert finding.severity == severity
+    assert ("they stay equal for ever" in finding.cause) == (severity == "error")
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    x = np.random.default_rng(0).standard_normal((16, 6)).astype("float32")
+    for _ in range(3):
+        model.train_on_batch(x, x[:, :2] ** 2)
+    apart = np.abs(to_numpy(model.get_layer("a").kernel) - to_numpy(model.get_layer("b").kernel)).max()
+    assert (apart < 1e-6) == (severity == "error")
