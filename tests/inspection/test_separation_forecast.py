@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers as L
 
-from keras_initkit.inspection.separation_forecast import separation_forecast
+from keras_initkit.inspection.separation_forecast import Forecast, _forecast, separation_forecast
 from keras_initkit.inspection.unit_vectors import incoming
 from keras_initkit.symmetry.separation import class_gap
 from keras_initkit.units.reading import UnitReader
@@ -111,7 +111,9 @@ def test_the_rate_of_a_saddle_and_of_a_valley(curvature):
     output = L.Dense(3, use_bias=False, trainable=False)
     model = keras.Model(inputs, output(hidden))
     output.kernel.assign([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
-    model.compile(keras.optimizers.SGD(0.1), Difference())
+    # From the eleventh step on nothing would move: both runs start from the beginning.
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([9], [0.1, 0.0])
+    model.compile(keras.optimizers.SGD(rates), Difference())
     found = forecast(model, np.array([0, 0]), np.ones((4, 1)), np.zeros((4, 3)))
     # One step takes a - b to (1 - 2 · 0.1 · c)(a - b) and leaves a + b.
     rate = np.log(1 - 0.2 * curvature)
@@ -119,6 +121,20 @@ def test_the_rate_of_a_saddle_and_of_a_valley(curvature):
     assert found.exact
     steps = np.log(1 / np.finfo("float32").eps) / rate
     assert found.steps_to_separate == (pytest.approx(steps, rel=1e-3) if curvature < 0 else None)
+
+
+def test_the_forecast_from_given_gaps():
+    # The jump of the first step is no growth; the last gap that can still grow is where it goes on from.
+    nothing = [0.0] * 4
+    assert _forecast(nothing, [1e-3, 1e-2, 1e-2, 1e-2]) == Forecast(True, 0.0, 0.0, None)
+    doubling = [1e-3, 1e-3, 2e-3, 4e-3]
+    rounded = _forecast([0.0, 1e-7, 1.5e-7, 2e-7], doubling)
+    assert (rounded.exact, rounded.gap) == (False, 2e-7)
+    assert rounded.growth_per_step == pytest.approx(np.log(2))
+    assert rounded.steps_to_separate == pytest.approx(3 + np.log2(1 / 2e-7))
+    assert _forecast(nothing, doubling).steps_to_separate == pytest.approx(23)  # from 2 to the power of -23
+    broken = _forecast([0.0, float("nan"), float("nan"), float("nan")], nothing)
+    assert (broken.exact, broken.growth_per_step, broken.steps_to_separate) == (False, None, None)
 
 
 def test_units_that_come_apart_at_once_are_not_exact():
