@@ -181,8 +181,8 @@ def _copied(link: Copy, source: NDArray[np.float64], target: Space) -> NDArray[n
         values[constant] = link.response(source[constant])[0]
     if link.folded:
         low, high = np.full(target.size, np.inf), np.full(target.size, -np.inf)
-        np.minimum.at(low, link.index, values)
-        np.maximum.at(high, link.index, values)
+        np.minimum.at(low, link.index, np.where(np.isnan(values), -np.inf, values))
+        np.maximum.at(high, link.index, np.where(np.isnan(values), np.inf, values))
         return np.where(low == high, low, np.nan)
     brought = np.full(target.size, float(target.product))
     kept = link.index >= 0

@@ -8,6 +8,9 @@ from keras_initkit.units.operations import handler_of, has_units
 from keras_initkit.units.plan import NotUnderstood, Plan, UnitsAt
 from keras_initkit.units.trace import Call, Trace
 
+# Penalties that are the same function of every feature.
+_ALIKE = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+
 
 class ModelPlan:
     """The plan of a model, and which of its units are hidden.
@@ -71,6 +74,10 @@ class ModelPlan:
         if handler is None:
             self.plan.not_understood(call.tensors, call.outputs)
             return bool(getattr(call.operation, "weights", ()))
+        penalty = getattr(call.operation, "activity_regularizer", None)
+        if penalty is not None:
+            for output in call.outputs:
+                self.plan.penalise(output, alike=type(penalty) in _ALIKE)
         return self.plan.mixes > mixes
 
     def _add_alone(self, layer: Any) -> bool:

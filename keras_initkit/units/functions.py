@@ -55,6 +55,24 @@ def value_and_slope(function: Any, at: NDArray[np.float64]) -> tuple[NDArray[np.
     return value, slope
 
 
+def treats_features_alike(function: Any, size: int) -> bool:
+    """Return whether a function of the user does the same with every feature: exchanged features come out exchanged."""
+    x = np.random.default_rng(0).uniform(-2, 2, (2, size)).astype(np.float32)
+    order = np.roll(np.arange(size), 1)
+    try:
+        values, exchanged = (
+            keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(z))) for z in (x, x[:, order])
+        )
+    except Exception:  # it may need another shape; then nothing is known about it
+        return False
+    return bool(values.shape == x.shape and np.allclose(values[:, order], exchanged, rtol=1e-4, atol=1e-6))
+
+
+def zero_or_unknown(constants: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the response of a function of which only is known that it is 0 at 0."""
+    return np.where(constants == 0, 0.0, np.nan), np.ones_like(constants)
+
+
 def _differentiate(function: Any, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the values of a function, and the derivative of their sum by each point, in float32 as layers compute."""
     x = keras.ops.convert_to_tensor(points, dtype="float32")

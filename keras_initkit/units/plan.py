@@ -192,6 +192,7 @@ class Plan:
                 weights.is_trainable(layer, name),
             )
 
+        self._tie_spaces(layer, name, space)
         if role == "shift":
             self._shifts.setdefault(space, []).append(make)
         self.add_link(make)
@@ -254,6 +255,26 @@ class Plan:
         self.tie(first[0], source)
         self.tie(first[1], target)
 
+    def _tie_spaces(self, layer: Any, name: str, space: int) -> None:
+        """Tie the spaces that get their numbers from one variable, unless it is one number for all features."""
+        array = getattr(layer, name)
+        if isinstance(array, keras.Variable) and int(np.prod(array.shape)) > 1:
+            self.tie(self._first_use.setdefault((id(array), "own"), (space, space))[0], space)
+
+    def penalise(self, tensor: Any, *, alike: bool) -> None:
+        """Say that the loss has a term for the features of a tensor, which is flat at 0.
+
+        Args:
+            tensor: the tensor.
+            alike: whether the term is the same function of all features.
+        """
+        number = self._of_tensor.get(id(self.canonical(tensor)))
+        if number is not None:
+            size = self.spaces[number[0]].size
+            loss = self.add_space(size, apart=not alike, observed=True)
+            link = Copy(number[0], loss, identity(size), response=_flat_at_zero)
+            self.add_link(lambda _: link)
+
     def not_understood(self, tensors: list[Any], outputs: list[Any]) -> None:
         """Say that an operation does something unknown: its inputs and outputs are on their own."""
         for tensor in tensors:
@@ -292,6 +313,10 @@ class Plan:
     def read(self, weights: Weights) -> Network:
         """Return the network with the present numbers."""
         return Network(self.spaces, [make(weights) for make in self._makers])
+
+
+def _flat_at_zero(constants: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return constants, (constants != 0).astype(np.float64)
 
 
 def feature_count(tensor: Any, axes: int = 1) -> int:

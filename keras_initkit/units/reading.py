@@ -152,8 +152,8 @@ class UnitReader:
             kind=use.kind,
             spaces=tuple(one.spaces for one in hidden.uses),
             kernel=kernel,
-            bias=own_numbers(network, use.spaces),
-            scales=numbers_on_the_way(network, around, use.spaces),
+            bias=_like(kernel, own_numbers(network, use.spaces)),
+            scales=_like(kernel, numbers_on_the_way(network, around, use.spaces)),
             outgoing=outgoing if complete else None,  # type: ignore[arg-type]
             activation=_activation(hidden.around),
             noise=any(found.noisy for found in hidden.around),
@@ -161,6 +161,10 @@ class UnitReader:
             comparable=use.comparable,
             inputs=use.inputs,
         )
+
+
+def _like(kernel: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
+    return rows if len(rows) else rows.astype(kernel.dtype)
 
 
 def layer_paths(model: Any, prefix: str = "") -> list[tuple[str, Any]]:
@@ -184,9 +188,7 @@ def _selected(hidden: list[_HiddenLayer], layers: list[str]) -> list[_HiddenLaye
 
 def _activation(around: list[Surroundings]) -> str | None:
     """Return the name of the one activation that acts on the units, `"linear"` if none does, None if not known."""
-    ways = [way for found in around for way in found.ways]
-    # Two layers with an activation of the same name do the same.
-    kinds = {tuple(name or function for name, function in way) for way in ways}
+    kinds = set().union(*(found.ways for found in around))
     if len(kinds) != 1:
         return None
     [way] = kinds

@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit.symmetry.network import Copy, Mix, Network, Values
-from keras_initkit.units.plan import Plan
+from keras_initkit.units.plan import Plan, Route
+
+# What acts on a unit on the way to one of its readers, by name if that says it all; more than two are not told apart.
+Way = tuple[Any, ...]
+_LONGEST = 2
 
 
 @dataclass(eq=False)
@@ -16,49 +20,48 @@ class Surroundings:
 
     Attributes:
         reached: number of the space -> for each of its features the unit it comes from, -1 for others.
-        ways: the activations on each way from the units to where they are read, as names and callables.
+        ways: the activations on each way from the units to where they are read, as names or callables.
         noisy: whether dropout or noise acts on single units.
         complete: whether nothing on the way is unknown.
-        is_read: whether any weights read the units.
-        is_output: whether the units are outputs of the model.
     """
 
     reached: dict[int, NDArray[np.intp]] = field(default_factory=dict)
-    ways: list[list[tuple[str | None, Any]]] = field(default_factory=list)
+    ways: set[Way] = field(default_factory=set)
     noisy: bool = False
     complete: bool = True
-    is_read: bool = False
-    is_output: bool = False
 
 
 def surroundings(plan: Plan, space: int) -> Surroundings:
     """Follow the features of a space along all copies."""
-    found = Surroundings()
-    _walk(plan, space, np.arange(plan.spaces[space].size), [], found)
+    found = Surroundings({space: np.arange(plan.spaces[space].size)})
+    ways: dict[int, set[Way]] = {space: {()}}
+    seen = -1
+    # Copies are in the order of the calls, but for those that go back in time.
+    while seen != (seen := len(found.reached) + sum(map(len, ways.values()))):
+        for route in plan.routes:
+            if route.source not in found.reached:
+                continue
+            units = found.reached[route.source]
+            if route.folded:
+                behind = np.full(plan.spaces[route.target].size, -1, dtype=np.intp)  # several units in one feature
+                found.complete = False
+            else:
+                behind = np.where(route.index >= 0, units[route.index], -1)
+            found.reached[route.target] = np.maximum(found.reached.get(route.target, -1), behind)
+            ways.setdefault(route.target, set()).update(_onward(way, route) for way in ways[route.source])
+    found.noisy = any(reached in plan.noisy for reached in found.reached)
+    found.complete = found.complete and not any(reached in plan.unknown for reached in found.reached)
+    for reached in found.reached.keys() & (plan.readers | plan.outputs | plan.unknown):
+        found.ways |= ways[reached]
     return found
 
 
-def _walk(
-    plan: Plan, space: int, units: NDArray[np.intp], way: list[tuple[str | None, Any]], found: Surroundings
-) -> None:
-    if space in found.reached:
-        found.reached[space] = np.maximum(found.reached[space], units)
-    else:
-        found.reached[space] = units
-    found.noisy = found.noisy or space in plan.noisy
-    found.complete = found.complete and space not in plan.unknown
-    found.is_output = found.is_output or space in plan.outputs
-    onward = [route for route in plan.routes if route.source == space]
-    if space in plan.readers or space in plan.outputs or space in plan.unknown:
-        found.is_read = found.is_read or space in plan.readers
-        found.ways.append(way)
-    for route in onward:
-        if route.folded:
-            behind = np.full(plan.spaces[route.target].size, -1, dtype=np.intp)  # several units in one feature
-            found.complete = False
-        else:
-            behind = np.where(route.index >= 0, units[route.index], -1)
-        _walk(plan, route.target, behind, way if route.activation is None else [*way, route.activation], found)
+def _onward(way: Way, route: Route) -> Way:
+    if route.activation is None or len(way) == _LONGEST:
+        return way
+    name, function = route.activation
+    # Two layers with an activation of the same name do the same.
+    return (*way, name or id(function))
 
 
 def incoming_weights(network: Network, spaces: tuple[int, ...]) -> NDArray[Any]:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from keras_initkit.symmetry.activations import is_odd
 from keras_initkit.symmetry.network import Response
-from keras_initkit.units.functions import layer_activation, value_and_slope
+from keras_initkit.units.functions import layer_activation, treats_features_alike, value_and_slope
 from keras_initkit.units.operations.registry import handles
-from keras_initkit.units.plan import Plan
+from keras_initkit.units.plan import NotUnderstood, Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers
@@ -22,6 +22,8 @@ def activate(plan: Plan, units: int, output: Any, activation: tuple[str | None, 
     if function is None:
         plan.set_space(output, units, axes)
         return units
+    if name is None and not treats_features_alike(function, plan.spaces[units].size):
+        raise NotUnderstood
     behind = plan.result(output, axes)
     plan.copy(units, behind, odd=is_odd(name), response=response_of(function), activation=activation)
     return behind

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from keras_initkit.units.functions import layer_activation
 from keras_initkit.units.operations.activations import activate
-from keras_initkit.units.operations.dense import add_bias, group_connections, layer_units, spread_groups
+from keras_initkit.units.operations.dense import add_bias, group_connections, layer_units, spread_groups, tag_low_rank
 from keras_initkit.units.operations.registry import handles
 from keras_initkit.units.plan import NotUnderstood, Plan
 from keras_initkit.units.trace import Call
@@ -32,6 +32,8 @@ def convolution(call: Call, plan: Plan) -> None:
         present=group_connections(plan.spaces[source].size, layer.filters, groups) if groups > 1 else None,
     )
     add_bias(layer, units, plan)
+    if groups == 1:
+        tag_low_rank(layer, source, units, plan)
     activate(plan, units, call.outputs[0], layer_activation(layer))
 
 

@@ -21,8 +21,7 @@ def dense(call: Call, plan: Plan) -> None:
     source, units = plan.space_of(call.tensors[0]), layer_units(layer, layer.units, plan)
     plan.mix(source, units, layer, "kernel", as_taps)
     add_bias(layer, units, plan)
-    if getattr(layer, "lora_enabled", False):
-        plan.values(units, layer, "lora_kernel_b", lambda b: b, role="tag")
+    tag_low_rank(layer, source, units, plan)
     activate(plan, units, call.outputs[0], layer_activation(layer))
 
 
@@ -37,6 +36,17 @@ def add_bias(layer: Any, space: int, plan: Plan) -> None:
     """Add the bias of a layer to its units, if it has one."""
     if layer.use_bias:
         plan.values(space, layer, "bias", lambda bias: bias[None])
+
+
+def tag_low_rank(layer: Any, source: int, units: int, plan: Plan) -> None:
+    """Tell features apart by their rows and columns of a low-rank update: it is these that are trained."""
+    if getattr(layer, "lora_enabled", False):
+        plan.values(units, layer, "lora_kernel_b", lambda b: b.reshape(-1, b.shape[-1]), role="tag")
+
+        def inputs_last(a: NDArray[Any]) -> NDArray[Any]:  # from (*window, inputs, rank)
+            return np.moveaxis(a, -2, -1).reshape(-1, a.shape[-2])
+
+        plan.values(source, layer, "lora_kernel_a", inputs_last, role="tag")
 
 
 def as_taps(matrix: NDArray[Any]) -> NDArray[Any]:

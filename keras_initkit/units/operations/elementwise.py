@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_initkit.symmetry.activations import is_odd
+from keras_initkit.units.functions import zero_or_unknown
 from keras_initkit.units.operations.activations import response_of
 from keras_initkit.units.operations.registry import handles_operations
 from keras_initkit.units.plan import NotUnderstood, Plan
@@ -57,8 +58,10 @@ def reduce(call: Call, plan: Plan) -> None:
     if rank - 1 in reduced or 0 in reduced:
         raise NotUnderstood
     source = plan.space_of(call.tensors[0])
-    if type(operation).__name__ in ("Mean", "Sum"):
+    if type(operation).__name__ == "Mean":
         plan.set_space(call.outputs[0], source)
+    elif type(operation).__name__ == "Sum":
+        plan.copy(source, plan.result(call.outputs[0]), response=zero_or_unknown)
     else:
         plan.copy(source, plan.result(call.outputs[0]), odd=False)
 

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit.symmetry.activations import is_odd
+from keras_initkit.units.functions import zero_or_unknown
 from keras_initkit.units.operations.activations import response_of
 from keras_initkit.units.operations.arguments import arguments
 from keras_initkit.units.operations.dense import layer_units
 from keras_initkit.units.operations.low_rank import mix_with_update
-from keras_initkit.units.operations.merging import zero_or_unknown
 from keras_initkit.units.operations.registry import handles
 from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit.symmetry.network import Response
-from keras_initkit.units.functions import value_and_slope
+from keras_initkit.units.functions import value_and_slope, zero_or_unknown
 from keras_initkit.units.operations.dense import Operand
 from keras_initkit.units.operations.registry import handles, handles_operations
 from keras_initkit.units.plan import NotUnderstood, Plan
@@ -28,10 +28,16 @@ def multiply(call: Call, plan: Plan) -> None:
     _join(call, plan, call.tensors, None, product=True)
 
 
-@handles(_layers.Subtract, _layers.Average, _layers.Maximum, _layers.Minimum)
+@handles(_layers.Subtract, _layers.Average)
 def combine(call: Call, plan: Plan) -> None:
     """Another function of the features in the same place."""
     _join(call, plan, call.tensors, zero_or_unknown)
+
+
+@handles(_layers.Maximum, _layers.Minimum)
+def choose(call: Call, plan: Plan) -> None:
+    """Take one of the features in the same place; the largest of opposites is not the opposite of the largest."""
+    _join(call, plan, call.tensors, zero_or_unknown, odd=False)
 
 
 @handles(_layers.Concatenate)
@@ -53,8 +59,8 @@ def binary_operation(call: Call, plan: Plan) -> None:
     product = kind in ("Multiply", "Divide", "TrueDivide")
     operands = (*call.args, *call.kwargs.values())[:2]
     if len(call.tensors) == 2:
-        plain = kind in ("Add", "Multiply")
-        _join(call, plan, call.tensors, None if plain else zero_or_unknown, product=product)
+        plain = None if kind in ("Add", "Multiply") else zero_or_unknown
+        _join(call, plan, call.tensors, plain, product=product, odd=kind not in ("Maximum", "Minimum"))
         return
     [tensor] = call.tensors
     [other] = [part for part in operands if part is not tensor]
@@ -102,14 +108,22 @@ def _with_variable(call: Call, plan: Plan, source: int, variable: Any, *, produc
         plan.values(behind, Operand(variable), "variable", rows)
 
 
-def _join(call: Call, plan: Plan, tensors: list[Any], response: Response | None, *, product: bool = False) -> None:
+def _join(
+    call: Call,
+    plan: Plan,
+    tensors: list[Any],
+    response: Response | None,
+    *,
+    product: bool = False,
+    odd: bool = True,
+) -> None:
     axes = max(plan.axes_of(tensor) for tensor in tensors)
     sources = [plan.space_of(tensor, axes) for tensor in tensors]
     behind = plan.result(call.outputs[0], axes, product=product)
     size = plan.spaces[behind].size
     for source in sources:
         index = np.zeros(size, dtype=np.intp) if plan.spaces[source].size == 1 else None
-        plan.copy(source, behind, index, response=response)
+        plan.copy(source, behind, index, response=response, odd=odd)
 
 
 def _concatenate(call: Call, plan: Plan, axis: int) -> None:
@@ -127,8 +141,3 @@ def _concatenate(call: Call, plan: Plan, axis: int) -> None:
         index[start:stop] = np.arange(stop - start)
         plan.copy(source, behind, index)
         start = stop
-
-
-def zero_or_unknown(constants: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the response of a function of which only is known that it is 0 at 0."""
-    return np.where(constants == 0, 0.0, np.nan), np.ones_like(constants)

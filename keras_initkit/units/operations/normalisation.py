@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_initkit.symmetry.network import Copy
+from keras_initkit.units.functions import zero_or_unknown
 from keras_initkit.units.operations.registry import handles
 from keras_initkit.units.plan import NotUnderstood, Plan
 from keras_initkit.units.trace import Call
@@ -24,7 +26,7 @@ def batch_normalisation(call: Call, plan: Plan) -> None:
         plan.copy(source, middle, response=_centred)
         plan.centred.add((source, middle))
     else:
-        plan.copy(source, middle, response=_unknown)
+        plan.copy(source, middle, response=zero_or_unknown)
         for name in ("moving_mean", "moving_variance"):
             plan.values(middle, layer, name, lambda statistic: statistic[None], role="tag")
     _scale_and_shift(call, plan, middle)
@@ -33,28 +35,38 @@ def batch_normalisation(call: Call, plan: Plan) -> None:
 @handles(_layers.LayerNormalization, getattr(_layers, "RMSNormalization", None))
 def layer_normalisation(call: Call, plan: Plan) -> None:
     """Mean and deviation are those of all features, which keeps equal features equal."""
-    source = _features(call, plan)
-    middle = plan.add_space(plan.spaces[source].size)
-    plan.copy(source, middle, response=_unknown)
-    _scale_and_shift(call, plan, middle)
+    centred = isinstance(call.operation, _layers.LayerNormalization) and not call.operation.rms_scaling
+    _normalise_groups(call, plan, 1, centred=centred)
 
 
 @handles(_layers.GroupNormalization)
 def group_normalisation(call: Call, plan: Plan) -> None:
-    """Mean and deviation are those of a group of neighbouring features."""
-    source = _features(call, plan)
-    size = plan.spaces[source].size
-    groups = size if call.operation.groups == -1 else call.operation.groups
-    middle = plan.add_space(size)
-    plan.copy(source, middle, place=np.arange(size) * groups // size, response=_unknown)
-    _scale_and_shift(call, plan, middle)
+    """Mean and deviation are those of a group of neighbouring features, and of all positions."""
+    groups = call.operation.groups
+    _normalise_groups(call, plan, plan.spaces[_features(call, plan)].size if groups == -1 else groups, centred=True)
 
 
 @handles(_layers.UnitNormalization)
 def unit_normalisation(call: Call, plan: Plan) -> None:
     """Divides by the length over some axes."""
     source = _features(call, plan)
-    plan.copy(source, plan.result(call.outputs[0]), response=_unknown)
+    plan.copy(source, plan.result(call.outputs[0]), response=zero_or_unknown)
+
+
+def _normalise_groups(call: Call, plan: Plan, groups: int, *, centred: bool) -> None:
+    source = _features(call, plan)
+    size = plan.spaces[source].size
+    middle = plan.add_space(size)
+    plan.copy(source, middle, response=zero_or_unknown)
+    if centred:
+        # Through the mean all features of a group reach each other: one that is zero alone does not stay so, and the
+        # opposite of one feature is not the opposite behind.
+        group = np.arange(size) * groups // size
+        means = plan.add_space(groups)
+        to_mean, from_mean = Copy(source, means, group, folded=True), Copy(means, middle, group)
+        plan.add_link(lambda _: to_mean)
+        plan.add_link(lambda _: from_mean)
+    _scale_and_shift(call, plan, middle)
 
 
 def _features(call: Call, plan: Plan) -> int:
@@ -81,7 +93,3 @@ def _scale_and_shift(call: Call, plan: Plan, middle: int) -> None:
 
 def _centred(constants: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.zeros_like(constants), np.ones_like(constants)
-
-
-def _unknown(constants: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.where(constants == 0, 0.0, np.nan), np.ones_like(constants)

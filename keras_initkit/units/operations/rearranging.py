@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_initkit.units.functions import zero_or_unknown
 from keras_initkit.units.operations.convolution import require_channels_last
 from keras_initkit.units.operations.registry import handles, handles_operations
 from keras_initkit.units.plan import NotUnderstood, Plan, feature_count
@@ -25,9 +26,6 @@ _layers = keras.layers
     _layers.UpSampling1D,
     _layers.UpSampling2D,
     _layers.UpSampling3D,
-    _layers.ZeroPadding1D,
-    _layers.ZeroPadding2D,
-    _layers.ZeroPadding3D,
     _layers.Cropping1D,
     _layers.Cropping2D,
     _layers.Cropping3D,
@@ -40,6 +38,13 @@ def same_features(call: Call, plan: Plan) -> None:
     """Keep the features of the last axis, in their order."""
     require_channels_last(call.operation)
     plan.set_space(call.outputs[0], plan.space_of(call.tensors[0]))
+
+
+@handles(_layers.ZeroPadding1D, _layers.ZeroPadding2D, _layers.ZeroPadding3D)
+def padding(call: Call, plan: Plan) -> None:
+    """Keep the features, but no constants: at the border they are 0."""
+    require_channels_last(call.operation)
+    plan.copy(plan.space_of(call.tensors[0]), plan.result(call.outputs[0]), response=zero_or_unknown)
 
 
 @handles(
@@ -87,9 +92,15 @@ def along_another_axis(call: Call, plan: Plan) -> None:
     before, after = call.tensors[0].shape, call.outputs[0].shape
     axis = getattr(call.operation, "axis", 1)
     axes = axis if isinstance(axis, (list, tuple)) else [axis]
-    if before[-1] != after[-1] or any(a is None or a % len(after) == len(after) - 1 for a in axes):
+    rank = max(len(before), len(after))  # the axis is one of the longer shape, where there is a difference
+    if before[-1] != after[-1] or any(a is None or a % rank == rank - 1 for a in axes):
         raise NotUnderstood
-    plan.set_space(call.outputs[0], plan.space_of(call.tensors[0]))
+    source = plan.space_of(call.tensors[0])
+    if type(call.operation).__name__ == "Pad":  # with any constant
+        behind = plan.result(call.outputs[0])
+        plan.copy(source, behind, odd=False, response=lambda at: (np.full_like(at, np.nan), np.ones_like(at)))
+    else:
+        plan.set_space(call.outputs[0], source)
 
 
 @handles_operations("GetItem")
