@@ -70,7 +70,7 @@ class _Memory:
             elif issubclass(type(item), _CONTAINERS):
                 waiting += self._keep_contents(item)
             elif isinstance(item, dict):  # TensorFlow's stand-in for a dictionary of an optimizer
-                waiting.append(item.__wrapped__)
+                waiting.append(item.__wrapped__)  # type: ignore[attr-defined]
                 self._restore_values.append(_noticed_contents(item))
             elif isinstance(item, tuple):
                 waiting.extend(item)
