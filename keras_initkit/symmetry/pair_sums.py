@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 from keras_initkit.symmetry.vectors import Directions
 
-# Measured on two cores. Wide layers: 512 is as fast as any larger tile, and smaller ones suffer from busy cores. Layers
-# of up to 1024 units: 256, because of a single tile of 512 half the work is done twice.
-_TILE, _SMALL_TILE, _WIDE = 512, 256, 1024
+# The fewest units, and the side of the tiles for them. Measured on two cores: in wide layers 512 and 1024 are equally fast
+# on a quiet machine; on a busy one 1024 wins, because the threads of BLAS wait for each other in every product. In
+# narrow layers large tiles do too many pairs on the diagonal twice.
+_TILES = ((4096, 1024), (1025, 512), (0, 256))
 _BLOCK = 256  # units whose directions are summed in the type of the rows before float64 takes over
 
 
@@ -34,7 +35,7 @@ def sums_over_pairs(units: Directions) -> PairSums:
     count = len(rows)
     absolute = square = 0.0
     nearest = np.zeros(count, rows.dtype)
-    side = min(_TILE if count > _WIDE else _SMALL_TILE, count)
+    side = min(next(side for units, side in _TILES if count >= units), count)
     memory, ones = np.empty(side * side, rows.dtype), np.ones(side, rows.dtype)
     for top in range(0, count, side):
         a = slice(top, min(top + side, count))

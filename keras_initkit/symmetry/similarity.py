@@ -56,7 +56,7 @@ def unit_similarity(vectors: ArrayLike, *, axis: int = -1, activation: str | Non
 
     The cosine of units i and j is cᵢⱼ = ⟨wᵢ, wⱼ⟩/(|wᵢ||wⱼ|), where wᵢ is the vector of weights into unit i. All pairs
     are measured: products in float32 (float64 for float64 weights), sums over more than one row of a tile in float64;
-    extra memory is one tile of 512 x 512 cosines, whatever the number of units.
+    extra memory is one tile of at most 1024 x 1024 cosines, whatever the number of units.
 
     Example:
 

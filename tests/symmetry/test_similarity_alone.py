@@ -174,6 +174,18 @@ def test_other_wrong_arguments(alone):
         alone(np.ones((2, 3)), axis=2)
 
 
+@pytest.mark.parametrize("side", [1, 7, 20, 39, 40, 64])
+def test_any_side_of_the_tiles_gives_the_same(monkeypatch, side):
+    vectors = gaussian(30, 40, dtype=np.float64)
+    vectors[:, 11] = 0
+    expected = unit_similarity(vectors)
+    monkeypatch.setattr(pair_sums, "_TILES", ((0, side),))
+    found = unit_similarity(vectors)
+    np.testing.assert_allclose(found.nearest, expected.nearest, atol=1e-14)
+    for name in ("rms", "mean_abs", "participation"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-13), name
+
+
 def peak_bytes(function, vectors):
     function(vectors)  # tables that are made once
     tracemalloc.start()
@@ -187,13 +199,13 @@ def test_no_matrix_of_pairs_is_held():
     units, inputs = 4096, 128
     vectors = gaussian(inputs, units)
     weights, matrix = 4 * units * inputs, 4 * units * units
-    tile = 4 * pair_sums._TILE**2
+    tile = 4 * 1024**2
     assert matrix == 32 * weights
     for activation in (None, "tanh", "relu"):
         measure = functools.partial(unit_similarity, activation=activation)
-        assert peak_bytes(measure, vectors) < 1.25 * tile < matrix / 50
+        assert peak_bytes(measure, vectors) < 1.25 * tile < matrix / 12
         # Units that are equal are compared entry by entry.
-        assert peak_bytes(measure, np.repeat(vectors[:, :8], units // 8, axis=1)) < tile + 4 * weights < matrix / 6
+        assert peak_bytes(measure, np.repeat(vectors[:, :8], units // 8, axis=1)) < tile + 4 * weights < matrix / 5
     assert peak_bytes(mean_cosine, vectors) < weights / 4
     for gram in (rms_cosine, participation_ratio):
         assert peak_bytes(gram, vectors) < 1.5 * weights
