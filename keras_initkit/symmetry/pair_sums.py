@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from keras_initkit.symmetry.vectors import Directions
 
-# The fewest units, and the side of the tiles for them. Measured on two cores: in wide layers 512 and 1024 are equally fast
-# on a quiet machine; on a busy one 1024 wins, because the threads of BLAS wait for each other in every product. In
+# The fewest units, and the side of the tiles for them. Measured on two cores: in wide layers 512 and 1024 are equally
+# fast on a quiet machine; on a busy one 1024 wins, because the threads of BLAS wait for each other in every product. In
 # narrow layers large tiles do too many pairs on the diagonal twice.
 _TILES = ((4096, 1024), (1025, 512), (0, 256))
 _BLOCK = 256  # units whose directions are summed in the type of the rows before float64 takes over
