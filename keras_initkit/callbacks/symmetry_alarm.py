@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from keras_initkit._checks import InitializationError
 from keras_initkit.callbacks.symmetry_events import SymmetryEvent, collapse_message
 from keras_initkit.callbacks.symmetry_record import SymmetryRecord
-from keras_initkit.inspection.wording import locked_message
+from keras_initkit.inspection.wording import fault_message
 
 _FAULTY = ("locked", "dead")
 
@@ -41,8 +41,7 @@ class SymmetryAlarm:
             return
         texts = []
         if faulty:
-            text = locked_message(faulty, int(time))
-            texts.append(text if record.unit == "epoch" else _at_step(text, len(faulty), time))
+            texts.append(fault_message(record.reader, faulty, _when(record.unit, time)))
         if late:
             texts.append(collapse_message(late.values(), record.latest, f"after {record.unit} {time:g}"))
         severe = bool(faulty) or any(record.states[layer].verdict in _FAULTY for layer in late)
@@ -58,7 +57,7 @@ class SymmetryAlarm:
         return news
 
 
-def _at_step(text: str, layers: int, step: float) -> str:
-    """Give a message that counts epochs a first line that counts steps."""
-    lines = text.partition("\n")[2]
-    return f"{layers} hidden layer(s) cannot learn as they are, measured at step {step:g}:\n{lines}"
+def _when(unit: str, time: float) -> str:
+    if unit == "step":
+        return f"at step {time:g}"
+    return "before training" if time == 0 else f"after epoch {time:g}"

@@ -20,6 +20,7 @@ class SymmetryRecord:
 
     Attributes:
         model: the model.
+        reader: reads its hidden layers.
         unit: as given.
         times: the labels of the measurements.
         rows: one row per measurement and layer.
@@ -52,7 +53,7 @@ class SymmetryRecord:
         self.events: list[SymmetryEvent] = []
         self.gaps = LockGaps()
         self.pictures = UnitPictures()
-        self._reader = reader if layers is None else UnitReader(model, layers)
+        self.reader = reader if layers is None else UnitReader(model, layers)
         self._movement = Movement(model)
         self._latest: dict[str, dict[str, Any]] = {}
         self._most_distinct: dict[str, float] = {}
@@ -65,7 +66,7 @@ class SymmetryRecord:
             time: the label of the measurement.
             optimizer: the optimizer whose state counts. Defaults to the one the model is compiled with.
         """
-        states = judge_model(self._reader, self.states, self._movement.since_last(), optimizer)
+        states = judge_model(self.reader, self.states, self._movement.since_last(), optimizer)
         self.states = {state.units.layer: state for state in states}
         rows = [{**state.row(0), "epoch": time} for state in states]
         events = [event for row in rows for event in self._events_of(row)]

@@ -1,14 +1,17 @@
 """Why a layer has its verdict, in one or two sentences."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from keras_initkit.inspection.separation_forecast import Forecast
 from keras_initkit.inspection.state import LayerState
 from keras_initkit.inspection.weight_origin import origin_of
 
 _MOST_SIZES = 4
+_FAR_OFF = 1e5  # steps; the growth was measured on a few of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +23,14 @@ class Case:
         state: what was judged.
         layer: the layer.
         changes: paths of the layers whose weights have to be drawn anew (see `fewest_changes`); None if not known.
+        forecast: what some training steps did to its locked units; None if none were made.
     """
 
     model: Any
     state: LayerState
     layer: Any
     changes: tuple[str, ...] | None
+    forecast: Forecast | None = None
 
     @property
     def is_consequence(self) -> bool:
@@ -65,10 +70,28 @@ def _locked(case: Case) -> str:
         return (
             f"{copies}: equal incoming weights and equal gradients, so they move alike. {origin_of(state, case.layer)}"
         )
-    return (
-        f"{copies}: incoming and outgoing weights are equal{sign}, so they get the same gradients and stay equal for "
-        f"ever. {origin_of(state, case.layer)}"
+    equal = f"incoming and outgoing weights are equal{sign}, so they get the same gradients and stay equal for ever"
+    return f"{copies}: {equal}. {origin_of(state, case.layer)} {_by_training(case.forecast)}"
+
+
+def _by_training(forecast: Forecast | None) -> str:
+    """Return what some training steps showed: whether the lock is exact, or holds up to rounding."""
+    if forecast is None or not math.isfinite(forecast.gap):
+        return ""
+    soon = (
+        ""
+        if forecast.steps_to_separate is None
+        else f"about {float(f'{max(forecast.steps_to_separate, 1):.2g}'):g} steps"
     )
+    if forecast.exact:
+        parted = (
+            f"a difference by rounding would set them apart in {soon}"
+            if soon
+            else "a small difference would not grow soon"
+        )
+        return f"A trial of some steps left them bit-equal; {parted}."
+    grows = f"grows, and will set them apart in {soon}" if soon else "does not grow much"
+    return f"In a trial of some steps the lock held up to rounding only: a gap of {forecast.gap:.1g}, which {grows}."
 
 
 def _dead(case: Case) -> str:

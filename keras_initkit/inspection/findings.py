@@ -1,6 +1,7 @@
 """From the states of layers to findings: how bad, why, and the smallest change that mends it."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from keras_initkit.inspection.layer_code import (
     small_noise,
     suggested_initializer,
 )
+from keras_initkit.inspection.separation_forecast import Forecast
 from keras_initkit.inspection.state import LayerState
 from keras_initkit.inspection.weight_origin import is_made_of_copies
 from keras_initkit.units.reading import UnitReader
@@ -21,15 +23,25 @@ from keras_initkit.units.reading import UnitReader
 _SEVERITY = {"exploding": "error", "locked": "error", "transient": "warning", "plateau": "warning", "redundant": "info"}
 
 
-def layer_findings(reader: UnitReader, states: Sequence[LayerState], changes: tuple[str, ...] | None) -> list[Finding]:
+def layer_findings(
+    reader: UnitReader,
+    states: Sequence[LayerState],
+    changes: tuple[str, ...] | None,
+    forecasts: Mapping[str, Forecast] | None = None,
+) -> list[Finding]:
     """Return a finding for every layer that is neither healthy nor without information.
 
     Args:
         reader: the hidden layers of the model.
         states: what was judged.
         changes: paths of the layers whose weights have to be drawn anew (see `fewest_changes`); None if not known.
+        forecasts: by path, what some training steps did to locked units. Defaults to none.
     """
-    cases = [Case(reader.model, state, reader.layer(state.units.layer), changes) for state in states]
+    forecasts = forecasts or {}
+    cases = [
+        Case(reader.model, state, reader.layer(state.units.layer), changes, forecasts.get(state.units.layer))
+        for state in states
+    ]
     return [_finding(case) for case in cases if severity_of(case.state)]
 
 
@@ -93,6 +105,8 @@ def _evidence(case: Case) -> dict[str, Any]:
         evidence["class_sizes"] = class_sizes(state)
     if state.verdict in ("locked", "dead"):
         evidence |= {"locked": state.locked, "dead": state.dead}
+        if case.forecast is not None:
+            evidence |= {f"trial_{name}": value for name, value in dataclasses.asdict(case.forecast).items()}
         if case.changes:
             evidence["released_by"] = list(case.changes)
     return evidence

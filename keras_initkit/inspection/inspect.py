@@ -14,6 +14,7 @@ from keras_initkit.inspection.gradient_verdicts import judge_by_gradients
 from keras_initkit.inspection.gradients import gradients, unit_gradients
 from keras_initkit.inspection.remedy import fewest_changes
 from keras_initkit.inspection.report import Inspection
+from keras_initkit.inspection.separation_forecast import separation_forecast
 from keras_initkit.inspection.signal import forward_signal
 from keras_initkit.inspection.signal_findings import loss_note, signal_findings
 from keras_initkit.inspection.start_loss import start_loss
@@ -43,7 +44,8 @@ def inspect(model: Any, x: Any = None, y: Any = None, *, optimizer: Any = None) 
 
     With a batch `x`, the scale of the signal is measured too: `exploding`, `vanishing`, `saturated`, and ReLU units
     that give zero for the whole batch. With `y` as well, the loss at the start is compared with that of a model that
-    knows nothing, and gradients are those of the loss. Layers for which the model does not tell what reads them are
+    knows nothing, a trial of some training steps, undone again, shows whether a lock is exact or holds up to rounding
+    only, and gradients are those of the loss. Layers for which the model does not tell what reads them are
     judged by the gradients of the batch, or of one that is made up if none is given.
 
     The model is left as it was, bit for bit: weights, optimizer, moving statistics, random states, attributes.
@@ -86,7 +88,9 @@ def inspect(model: Any, x: Any = None, y: Any = None, *, optimizer: Any = None) 
     reader = UnitReader(model)
     reading, analysis = analysed_reading(reader, optimizer)
     states, notes = _judged_by_gradients(reader, judge_reading(reading, analysis, {}, False), x, y)
-    findings = layer_findings(reader, states, fewest_changes(reading, analysis))
+    locked = {state.units.layer: state.classes for state in states if state.locked and state.classes is not None}
+    forecasts = separation_forecast(model, reader, locked, x, y) if locked and y is not None else {}
+    findings = layer_findings(reader, states, fewest_changes(reading, analysis), forecasts)
     findings += _twin_findings(model, x, y)
     if x is not None:
         findings += _beside(findings, signal_findings(reader, forward_signal(model, x), _rms(x)))

@@ -130,7 +130,9 @@ def _judge(units: LayerUnits, analysis: Analysis, previous: LayerState | None, t
     none = np.zeros_like(same_in)
     locked = none if units.frozen else shared(labels)
     if not units.frozen and not units.noise and units.outgoing is None and same_in.any():
-        locked = locked | locked_by_observation(units, previous)
+        observed = locked_by_observation(units, previous) & ~locked
+        locked = locked | observed
+        labels = np.unique(np.where(observed, equal, labels + len(equal)), return_inverse=True)[1]
     dead = none if units.frozen else _without_gradient(units, analysis)
     left = none if units.frozen or not trained else left_behind(units, previous) & ~dead
     verdict = _verdict(units, similarity, signs, same_in, locked, dead, left)

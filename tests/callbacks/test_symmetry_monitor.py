@@ -365,7 +365,7 @@ def test_units_that_no_step_moves_are_found_by_watching():
     }  # fmt: skip
     assert by_epoch(monitor, "dead")[1, "one"] == 4
     assert by_epoch(monitor, "dead")[1, "two"] == 3
-    assert ["two: 3 of 3 units are dead: no gradient moved them" in str(w.message) for w in caught] == [False, True]
+    assert ["two: All 3 units did not move in training" in str(w.message) for w in caught] == [False, True]
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -407,7 +407,7 @@ def test_in_a_subclassed_model_locks_are_found_before_training():
     model.compile("sgd", "mse", run_eagerly=True)
     model(X[:1])
     monitor = SymmetryMonitor()
-    with pytest.warns(UserWarning, match="measured before training:\n  one: 4 of 4 units are locked"):
+    with pytest.warns(UserWarning, match="measured before training:\n  one: All 4 units are copies"):
         model.fit(X, Y, verbose=0, callbacks=[monitor])
     assert set(by_epoch(monitor).values()) == {"locked"}
 
@@ -418,7 +418,7 @@ def test_in_a_model_that_cannot_be_opened_locks_are_found_by_watching():
     model.compile("sgd", "mse", run_eagerly=True)
     model(X[:1])
     monitor = SymmetryMonitor()
-    with pytest.warns(UserWarning, match="measured after epoch 1:\n  one: 4 of 4 units are locked"):
+    with pytest.warns(UserWarning, match="measured after epoch 1:\n  one: All 4 units are copies"):
         model.fit(X, Y, verbose=0, callbacks=[monitor])
     verdicts = by_epoch(monitor)
     assert (verdicts[0, "one"], verdicts[1, "one"]) == ("transient", "locked")
@@ -447,15 +447,15 @@ def test_a_locked_model_is_reported_once_with_layers_and_remedy(eager):
     with pytest.warns(UserWarning, match="cannot learn") as caught:
         eager(monitor, weights=eager.locked, epochs=3)
     [warning] = caught
-    assert str(warning.message).startswith("2 hidden layer(s) cannot learn as they are, measured before training:\n")
-    assert "one: 4 of 4 units are locked (1 distinct)" in str(warning.message)
-    assert "two: 3 of 3 units are locked (1 distinct)" in str(warning.message)
+    assert str(warning.message).startswith("2 hidden layers cannot learn, measured before training:\n")
+    assert "one: All 4 units are copies (one group of 4)" in str(warning.message)
+    assert "two: All 3 units are copies (one group of 3)" in str(warning.message)
     assert 'kernel_initializer="he_normal"' in str(warning.message)
 
 
 def test_raise_ends_training_before_the_first_step_with_the_record_kept(eager):
     monitor = SymmetryMonitor(on_locked="raise")
-    with pytest.raises(InitializationError, match="2 hidden layer\\(s\\) cannot learn as they are"):
+    with pytest.raises(InitializationError, match="2 hidden layers cannot learn, measured"):
         eager(monitor, weights=eager.locked)
     assert len(monitor.rows) == 2
     for before, after in zip(eager.locked, eager.model.get_weights(), strict=True):
@@ -477,7 +477,9 @@ def test_ignore_says_nothing(eager):
 
 
 def test_dead_layers_are_reported_like_locked_ones(eager):
-    with pytest.raises(InitializationError, match="two: 3 of 3 units are dead: their weights are zero"):
+    with pytest.raises(
+        InitializationError, match="two: All 3 units cannot get a gradient: the incoming weights are zero"
+    ):
         eager(SymmetryMonitor(on_locked="raise"), weights=[np.zeros_like(w) for w in eager.start])
 
 

@@ -93,10 +93,10 @@ def test_an_own_loop_trains_the_same_with_and_without_measuring():
 
 def test_measure_reports_like_fit_does():
     model = network("ones", "ones")
-    with pytest.raises(InitializationError, match="measured at step 100:\n  one: 4 of 4 units are locked"):
+    with pytest.raises(InitializationError, match="measured at step 100:\n  one: All 4 units are copies"):
         SymmetryMonitor(on_locked="raise").measure(model, 100)
     monitor = SymmetryMonitor(on_locked="stop")
-    with pytest.warns(UserWarning, match="1 hidden layer\\(s\\) cannot learn as they are, measured at step 0"):
+    with pytest.warns(UserWarning, match="1 hidden layer cannot learn as it is, measured at step 0"):
         monitor.measure(model, 0)
     monitor.measure(model, 1)  # said once: a warning would be an error here
     assert model.stop_training is True

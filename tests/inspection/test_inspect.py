@@ -306,3 +306,35 @@ def test_with_targets_a_loss_far_from_that_of_knowing_nothing_is_noted():
 def test_a_batch_that_does_not_fit_is_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
         ik.inspect(perceptron(), x, y)
+
+
+def planted_filters(filters, pair):
+    """Two equal filters, behind them normalisation, pooling and a flatten, and equal rows of the readers."""
+    conv, readers = L.Conv2D(filters, 3, activation="relu", name="conv"), L.Dense(4)
+    model = sequential(conv, L.BatchNormalization(), L.MaxPooling2D(), L.Flatten(), readers, shape=(8, 8, 1))
+    kernel, rows = to_numpy(conv.kernel), to_numpy(readers.kernel).reshape(9, filters, 4)
+    kernel[..., pair[1]], rows[:, pair[1]] = kernel[..., pair[0]], rows[:, pair[0]]
+    conv.kernel.assign(kernel)
+    readers.kernel.assign(rows.reshape(-1, 4))
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def test_a_trial_of_training_says_whether_a_lock_is_exact_or_holds_up_to_rounding():
+    keras.utils.set_random_seed(0)
+    x, y = batch(8, 8, 1), np.arange(32) % 4
+    found = []
+    for filters, pair in ((8, (2, 5)), (10, (3, 9))):
+        model = planted_filters(filters, pair)
+        before = model.get_weights()
+        [finding] = errors(ik.inspect(model, x, y))
+        for then, now in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(then, now)
+        assert finding.units == pair
+        assert ("bit-equal" in finding.cause) == finding.evidence["trial_exact"]
+        assert ("up to rounding only" in finding.cause) != finding.evidence["trial_exact"]
+        assert finding.evidence["trial_gap"] < 1e-3
+        found.append(finding.evidence["trial_exact"])
+    assert "trial_exact" not in errors(ik.inspect(model, x))[0].evidence  # without targets nothing is trained
+    if keras.backend.backend() == "tensorflow":
+        assert found[0]  # a full group of eight is summed alike

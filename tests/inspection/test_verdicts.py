@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from keras_initkit.inspection.verdicts import judge_model
-from keras_initkit.inspection.wording import locked_message
 from keras_initkit.symmetry.activations import is_odd
 from keras_initkit.symmetry.network import Copy, Mix, Network, Space, Values, identity
 from keras_initkit.units.arrays import to_numpy
@@ -657,39 +656,12 @@ def test_a_layer_with_some_dead_and_some_locked_units_is_locked_and_counts_both(
     assert (state.verdict, state.locked, state.dead) == ("locked", 2, 1)
 
 
-def test_the_message_names_the_layers_what_is_wrong_and_what_to_change():
-    locked = judge(layer_units(np.ones((6, 4)), np.ones((2, 4)), layer="block/dense"))
-    dead = judge(layer_units(np.zeros((6, 4)), np.ones((2, 4)), layer="deep"), response=flat(0.0, 0.0))
-    assert locked_message([locked, dead], 0) == (
-        "2 hidden layer(s) cannot learn as they are, measured before training:\n"
-        "  block/dense: 4 of 4 units are locked (1 distinct): they have the same incoming and outgoing weights as "
-        "another unit, get the same gradients, and stay equal. "
-        'Give this layer kernel_initializer="he_normal" (or another random one).\n'
-        "  deep: 4 of 4 units are dead: their weights are zero and no gradient reaches them. "
-        'Give this layer kernel_initializer="he_normal" (or another random one).'
-    )
-    assert "measured after epoch 3:" in locked_message([dead], 3)
-
-
-def test_the_message_does_not_call_opposite_weights_the_same():
+def test_opposite_units_are_said_to_be_so():
     kernel, outgoing = np.random.default_rng(0).standard_normal((2, 6, 4))
     kernel[:, 1], outgoing[:, 1] = kernel[:, 0], outgoing[:, 0]
-    units = layer_units(kernel, outgoing, activation="tanh", layer="deep")
-    assert "weights as another unit, get the same gradients, and stay equal." in locked_message([judge(units)], 0)
+    units = layer_units(kernel, outgoing, activation="tanh")
+    assert (judge(units).locked, judge(units).opposite) == (2, False)
     units.kernel[:, 1] *= -1
     units.outgoing[:, 1] *= -1
-    assert (
-        "  deep: 2 of 4 units are locked (3 distinct): they have the same incoming and outgoing weights as another "
-        "unit, up to sign, get the same gradients, and stay equal up to sign. Give this layer"
-    ) in locked_message([judge(units)], 0)
+    assert (judge(units).locked, judge(units).opposite) == (2, True)
     assert judge(dataclasses.replace(units, activation="gelu")).locked == 0
-
-
-def test_the_message_says_what_was_seen_of_units_that_were_left_behind():
-    units = layer_units(np.ones((6, 4)), layer="deep")
-    left = judge(units, previous=judge(units), trained=True)
-    assert locked_message([left], 1).endswith(
-        "  deep: 4 of 4 units are dead: no gradient moved them since the measurement before, and their weights are "
-        'zero or the same as those of another unit. Give this layer kernel_initializer="he_normal" (or another random '
-        "one)."
-    )
