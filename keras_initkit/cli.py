@@ -125,9 +125,9 @@ def inspect(
     if output and not Path(output).absolute().parent.is_dir():
         raise click.UsageError(f"Expected `--output` to name a file in an existing folder. Received: {output!r}.")
     with _quiet_imports():
+        from keras_initkit.inspection.batch_file import load_batch
         from keras_initkit.inspection.inspect import inspect as inspect_model
         from keras_initkit.inspection.model_file import load_model_file
-        from keras_initkit.inspection.batch_file import load_batch
     # What modules of the user print is no part of the report.
     with _usage_errors(), contextlib.redirect_stdout(sys.stderr):
         loaded, notes = load_model_file(model, imports=imports, unsafe=unsafe)

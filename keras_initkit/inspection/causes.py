@@ -8,7 +8,9 @@ import numpy as np
 
 from keras_initkit.inspection.separation_forecast import Forecast
 from keras_initkit.inspection.state import LayerState
+from keras_initkit.inspection.unit_vectors import rounding
 from keras_initkit.inspection.weight_origin import origin_of
+from keras_initkit.symmetry.separation import class_gap
 
 _MOST_SIZES = 4
 _FAR_OFF = 1e5  # steps; the growth was measured on a few of them
@@ -118,11 +120,20 @@ def _transient(case: Case) -> str:
     begin = f"{case.counted(len(state.equal_units))} begin as copies (equal incoming weights)"
     if state.units.noise:
         rest = "dropout or noise separates them"
+    elif _have_equal_readers(state):
+        rest = "the optimizer holds different numbers for them, so they separate with the first step"
     elif state.units.outgoing is not None:
         rest = "their outgoing weights differ, so they separate with the first step"
     else:
         rest = "what reads them is not known, so whether they separate has to be measured"
     return f"{begin}; {rest}. {origin_of(state, case.layer)}"
+
+
+def _have_equal_readers(state: LayerState) -> bool:
+    """Return whether units that are equal incoming are read with equal weights too."""
+    if state.units.outgoing is None or state.equal_classes is None:
+        return False
+    return bool(class_gap(state.units.outgoing, state.equal_classes) <= rounding(state.units))
 
 
 def _plateau(case: Case) -> str:

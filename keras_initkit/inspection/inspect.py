@@ -93,8 +93,9 @@ def inspect(model: Any, x: Any = None, y: Any = None, *, optimizer: Any = None) 
     findings = layer_findings(reader, states, fewest_changes(reading, analysis), forecasts)
     findings += _twin_findings(model, x, y)
     if x is not None:
-        findings += _beside(findings, signal_findings(reader, forward_signal(model, x), _rms(x)))
-        notes += [note for note in [loss_note(start_loss(model, x, y))] if y is not None and note]
+        findings += _beside(findings, signal_findings(reader, states, forward_signal(model, x), _rms(x)))
+        loss = None if y is None else loss_note(start_loss(model, x, y))
+        notes += [] if loss is None else [loss]
     if not states:
         notes.append("The model has no hidden layers with units that are known: there is nothing to judge.")
     return Inspection(model.name, tuple(findings), _rows(states, findings), tuple(notes))
@@ -139,8 +140,11 @@ def _rows(states: Sequence[LayerState], findings: Sequence[Finding]) -> list[dic
     for state in states:
         row = state.row(0)
         del row["epoch"]
-        severities = [finding.severity for finding in findings if finding.layer == row["layer"]]
-        rows.append({**row, "severity": min(severities, key=SEVERITIES.index, default="")})
+        mine = [finding for finding in findings if finding.layer == row["layer"]]
+        worst = min(mine, key=lambda finding: SEVERITIES.index(finding.severity), default=None)
+        if worst is not None and row["verdict"] in ("healthy", "uninformative"):
+            row["verdict"] = worst.verdict
+        rows.append({**row, "severity": "" if worst is None else worst.severity})
     return rows
 
 

@@ -1,16 +1,22 @@
 """What the forward pass of one batch says about the scale of a start: exploding, vanishing, saturated, dead."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from keras_initkit.inspection.finding import Finding
 from keras_initkit.inspection.layer_code import layer_expression, main_variable, new_values, suggested_initializer
 from keras_initkit.inspection.signal import LayerSignal, first_not_finite
 from keras_initkit.inspection.start_loss import StartLoss
-from keras_initkit.units.reading import UnitReader
+from keras_initkit.inspection.state import LayerState
+from keras_initkit.units.reading import UnitReader, layer_paths
 
 # A layer that keeps the scale has a ratio near 1; He and Glorot weights stay within a factor of two or three of it.
 _LARGEST_RATIO = 10.0
 _SMALLEST_RATIO = 0.1
+# Activations are made for values around 1; raw inputs in the hundreds need very small weights.
+_LARGEST_FIRST = 30.0
 # Of values at unit scale 1 % lie where tanh is saturated; half of them do at five times that scale.
 _MOST_SATURATED = 0.5
 _MOST_DEAD = 0.5
@@ -18,27 +24,35 @@ _MOST_DEAD = 0.5
 _LARGEST_LOSS = 10.0
 
 
-def signal_findings(reader: UnitReader, signals: dict[str, LayerSignal], input_rms: float) -> list[Finding]:
-    """Return findings about hidden layers that pass on much more, much less, or nothing of what they get.
+def signal_findings(
+    reader: UnitReader, states: Sequence[LayerState], signals: dict[str, LayerSignal], input_rms: float
+) -> list[Finding]:
+    """Return findings about layers that pass on much more, much less, or nothing of what they get.
 
-    A layer is `exploding` if what reaches its activation is more than 10 times as large (root mean square) as what the
-    layer before gives, `vanishing` if it is less than a tenth of it; `saturated` if more than half of its outputs lie
-    where a bounded activation is flat; `dead` if more than half of its ReLU units give zero for the whole batch.
+    A hidden layer is `exploding` if what reaches its activation is more than 10 times as large (root mean square) as
+    what the layer before gives, or if it is the first one and large inputs bring it beyond 30; `vanishing` if it is
+    less than a tenth of that; `saturated` if more than half of its outputs lie where a bounded activation is flat. Any
+    layer is `dead` if more than half of its ReLU units, other than those without any weights, which the network itself
+    tells of, give zero for the whole batch; if all of them do, nothing passes, which is an error.
 
     Args:
         reader: the hidden layers of the model.
+        states: what their weights say.
         signals: what `forward_signal` measured.
         input_rms: root mean square of the inputs of the model.
     """
     broken = first_not_finite(signals)
     if broken is not None:
         return [_not_finite(reader, broken, signals[broken])]
-    found, before = [], input_rms
+    found, before, first = [], input_rms, True
+    silent = {state.units.layer: set(np.flatnonzero(~state.units.kernel.any(axis=0)).tolist()) for state in states}
     for path, signal in signals.items():
+        found += _dead_units(reader, signal, silent.get(path, set()))
+        reached = signal.pre_activation_rms
         if path in reader.paths and before > 0:
-            reached = signal.pre_activation_rms
-            ratio = (signal.mean_square**0.5 if reached is None else reached) / before
-            found += _layer_findings(reader, signal, ratio)
+            size = signal.mean_square**0.5 if reached is None else reached
+            found += _scale(reader, signal, size, before, first)
+            first = False
         before = signal.mean_square**0.5
     return found
 
@@ -55,42 +69,59 @@ def loss_note(loss: StartLoss | None) -> str | None:
     )
 
 
-def _layer_findings(reader: UnitReader, signal: LayerSignal, ratio: float) -> list[Finding]:
+def _scale(reader: UnitReader, signal: LayerSignal, size: float, before: float, first: bool) -> list[Finding]:
     found = []
+    ratio = size / before
+    evidence = {"ratio": ratio, "pre_activation_rms": size}
     if ratio > _LARGEST_RATIO:
         text = f"What reaches the activation is {ratio:.3g} times as large as what the layer before gives."
-        found.append(_finding(reader, signal, "exploding", (), text, {"ratio": ratio}))
+        found.append(_finding(reader, signal.layer, "exploding", (), text, evidence))
     elif ratio < _SMALLEST_RATIO:
         text = f"What reaches the activation is only {ratio:.2g} times as large as what the layer before gives."
-        found.append(_finding(reader, signal, "vanishing", (), text, {"ratio": ratio}))
+        found.append(_finding(reader, signal.layer, "vanishing", (), text, evidence))
+    elif first and size > _LARGEST_FIRST:
+        text = f"The inputs are of size {before:.3g} (root mean square), and bring the activation to {size:.3g}."
+        fix = "x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-7)  # or a keras.layers.Normalization layer in front"
+        found.append(Finding(signal.layer, "exploding", "warning", (), text, fix, evidence))
     if signal.saturated_values is not None and signal.saturated_values > _MOST_SATURATED:
         text = f"{signal.saturated_values:.0%} of the outputs lie where the activation is flat: gradients vanish there."
         units = signal.saturated_units or ()
-        found.append(_finding(reader, signal, "saturated", units, text, {"share": signal.saturated_values}))
-    if signal.dead is not None and signal.dead > _MOST_DEAD:
-        units = signal.dead_units or ()
-        text = f"{len(units)} of {signal.units} units give zero for every sample of the batch: no gradient there."
-        found.append(_finding(reader, signal, "dead", units, text, {"share": signal.dead}))
+        found.append(_finding(reader, signal.layer, "saturated", units, text, {"share": signal.saturated_values}))
     return found
 
 
+def _dead_units(reader: UnitReader, signal: LayerSignal, silent: set[int]) -> list[Finding]:
+    dead = [unit for unit in signal.dead_units or () if unit not in silent]
+    if len(dead) <= _MOST_DEAD * signal.units:
+        return []
+    text = f"{len(dead)} of {signal.units} units give zero for every sample of the batch: no gradient there."
+    evidence = {"share": len(dead) / signal.units}
+    severity = "error" if len(dead) == signal.units else "warning"
+    return [_finding(reader, signal.layer, "dead", tuple(dead), text, evidence, severity)]
+
+
 def _finding(
-    reader: UnitReader, signal: LayerSignal, verdict: str, units: tuple[int, ...], cause: str, evidence: dict[str, Any]
+    reader: UnitReader,
+    path: str,
+    verdict: str,
+    units: tuple[int, ...],
+    cause: str,
+    evidence: dict[str, Any],
+    severity: str = "warning",
 ) -> Finding:
-    return Finding(signal.layer, verdict, "warning", units, cause, _fix(reader, signal.layer), evidence)
+    return Finding(path, verdict, severity, units, cause, _fix(reader, path), evidence)
 
 
 def _not_finite(reader: UnitReader, path: str, signal: LayerSignal) -> Finding:
     cause = f"{signal.not_finite} of the outputs for this batch are NaN or infinite; they begin in this layer."
-    fix = _fix(reader, path) if path in reader.paths else "# look at the scale of the inputs and of the weights before"
-    return Finding(path, "exploding", "error", (), cause, fix, {"not_finite": signal.not_finite})
+    return _finding(reader, path, "exploding", (), cause, {"not_finite": signal.not_finite}, "error")
 
 
 def _fix(reader: UnitReader, path: str) -> str:
-    layer = reader.layer(path)
-    name = main_variable(layer)
-    expression = layer_expression(reader.model, path)
+    layer = dict(layer_paths(reader.model)).get(path)
+    name = None if layer is None else main_variable(layer)
     if name is None:
-        return f"# scale the inputs to unit variance, or draw the weights of {expression} at another scale"
+        return "# scale the inputs to unit variance, or draw the weights before this layer at another scale"
     initializer = suggested_initializer(getattr(getattr(layer, "activation", None), "__name__", None))
-    return new_values(expression, name, initializer) + "  # or scale the inputs to unit variance"
+    line = new_values(layer_expression(reader.model, path), name, initializer)
+    return f"{line}  # or scale the inputs to unit variance"
