@@ -148,15 +148,17 @@ class Plan:
         present: NDArray[np.bool_] | None = None,
         recurrent: bool = False,
         transposed: bool = False,
+        part: str = "",
     ) -> None:
         """Add weights: the attribute `name` of a layer, brought to `(sources, targets, taps)` by `shape`.
 
-        Where the same attribute works elsewhere too, the two are tied; `transposed` says that here it works backwards.
+        Where the same `part` of the attribute works elsewhere too, the two are tied; `transposed` says that here it
+        works backwards.
         """
         self.mixes += 1
         if not recurrent:
             self.readers.add(source)
-        self._tie_uses(layer, name, *((target, source) if transposed else (source, target)))
+        self._tie_uses(layer, name, part, *((target, source) if transposed else (source, target)))
 
         def make(weights: Weights) -> Mix:
             momentum, state = weights.slots(layer, name)
@@ -178,7 +180,7 @@ class Plan:
         link = Mix(source, target, weights[:, :, None], trainable=False)
         self.add_link(lambda _: link)
 
-    def values(self, space: int, layer: Any, name: str, shape: Shape, *, role: str = "shift") -> None:
+    def values(self, space: int, layer: Any, name: str, shape: Shape, *, role: str = "shift", part: str = "") -> None:
         """Add numbers per feature: the attribute `name` of a layer, brought to `(rows, features)` by `shape`."""
 
         def make(weights: Weights) -> Values:
@@ -192,7 +194,7 @@ class Plan:
                 weights.is_trainable(layer, name),
             )
 
-        self._tie_spaces(layer, name, space)
+        self._tie_spaces(layer, name, part, space)
         if role == "shift":
             self._shifts.setdefault(space, []).append(make)
         self.add_link(make)
@@ -247,19 +249,19 @@ class Plan:
             link = Tie(first, second)
             self.add_link(lambda _: link)
 
-    def _tie_uses(self, layer: Any, name: str, source: int, target: int) -> None:
+    def _tie_uses(self, layer: Any, name: str, part: str, source: int, target: int) -> None:
         array = getattr(layer, name)
         # What is computed anew at each access has no identity of its own.
-        key = (id(array), "") if isinstance(array, keras.Variable) else (id(layer), name)
+        key = (id(array), part) if isinstance(array, keras.Variable) else (id(layer), f"{name} {part}")
         first = self._first_use.setdefault(key, (source, target))
         self.tie(first[0], source)
         self.tie(first[1], target)
 
-    def _tie_spaces(self, layer: Any, name: str, space: int) -> None:
+    def _tie_spaces(self, layer: Any, name: str, part: str, space: int) -> None:
         """Tie the spaces that get their numbers from one variable, unless it is one number for all features."""
         array = getattr(layer, name)
         if isinstance(array, keras.Variable) and int(np.prod(array.shape)) > 1:
-            self.tie(self._first_use.setdefault((id(array), "own"), (space, space))[0], space)
+            self.tie(self._first_use.setdefault((id(array), f"own {part}"), (space, space))[0], space)
 
     def penalise(self, tensor: Any, *, alike: bool) -> None:
         """Say that the loss has a term for the features of a tensor, which is flat at 0.

@@ -75,8 +75,9 @@ def add_cell(cell: Any, owner: Any, source: int, states: Sequence[int], plan: Pl
 
     for space, blocks, read in ((candidate, [layout.candidate], old), (gates, layout.gates, before)):
         if space is not None:
-            plan.mix(inputs, space, cell, "kernel", _block_columns(layout, blocks))
-            plan.mix(read, space, cell, "recurrent_kernel", _block_columns(layout, blocks), recurrent=True)
+            columns, part = _block_columns(layout, blocks), str(blocks)
+            plan.mix(inputs, space, cell, "kernel", columns, part=part)
+            plan.mix(read, space, cell, "recurrent_kernel", columns, recurrent=True, part=part)
     if cell.use_bias:
         _add_bias(cell, layout, candidate, gates, plan)
 
@@ -152,7 +153,7 @@ def _add_bias(cell: Any, layout: _Layout, candidate: int, gates: int | None, pla
     for row in range(len(cell.bias.shape)):
         plan.values(candidate, cell, "bias", of_candidate(row))
     if gates is not None:
-        plan.values(gates, cell, "bias", lambda bias: _gate_rows(bias, layout), role="tag")
+        plan.values(gates, cell, "bias", lambda bias: _gate_rows(bias, layout), role="tag", part="gates")
 
 
 def _gate_rows(bias: NDArray[Any], layout: _Layout) -> NDArray[Any]:
