@@ -1,12 +1,13 @@
 """The calls of a model's layers and operations in order, with nested and subclassed models and layers opened up."""
 
-import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+
+from keras_initkit.units.undisturbed import undisturbed
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class Trace:
         self.calls: list[Call] = []
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
-        with _undisturbed(model):
+        with undisturbed(model):
             self._open_model(model)
 
     def canonical(self, tensor: Any) -> Any:
@@ -214,27 +215,3 @@ def _nodes_between(inputs: list[Any], outputs: list[Any]) -> list[Any]:
         waiting.append((node, True))
         waiting += [(tensor, False) for tensor in reversed(node.arguments.keras_tensors)]
     return ordered
-
-
-@contextlib.contextmanager
-def _undisturbed(model: Any) -> Iterator[None]:
-    """Undo what symbolic calls leave behind: nodes of the graph, and attributes that `call` sets."""
-    layers = list(model._flatten_layers())
-    nodes = [(layer, len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in layers]
-    attributes = [(layer, dict(vars(layer))) for layer in layers]
-    losses = [(layer, list(getattr(layer, "_losses", ()))) for layer in layers]
-    try:
-        yield
-    finally:
-        for layer, before in attributes:
-            present = vars(layer)
-            for name in [name for name in present if name not in before]:
-                object.__delattr__(layer, name) if name in present else None
-            for name, value in before.items():
-                if present.get(name) is not value:
-                    present[name] = value
-        for layer, inbound, outbound in nodes:
-            del layer._inbound_nodes[inbound:], layer._outbound_nodes[outbound:]
-        for layer, before_losses in losses:
-            if hasattr(layer, "_losses"):
-                layer._losses[:] = before_losses
