@@ -37,7 +37,7 @@ def fit(model, x, y, **options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(x, y, verbose=0, callbacks=[monitor, weights], **options)
-    return monitor, weights.seen, [str(w.message) for w in caught if "hidden layer(s)" in str(w.message)]
+    return monitor, weights.seen, [str(w.message) for w in caught if w.category is UserWarning]
 
 
 def told(monitor):

@@ -40,7 +40,8 @@ def copied_filters(copies, epochs):
         weights[-2][other::FILTERS] = weights[-2][first::FILTERS]
     model.set_weights(weights)
     monitor = fit(model, digits()[0].reshape(-1, 8, 8, 1), epochs)
-    if max(row["gap"] for row in monitor.rows) == 0:
+    kernel = model.get_weights()[0]
+    if all(np.array_equal(kernel[..., first], kernel[..., other]) for other in others):
         pytest.skip("this machine sums the gradients of all filters in the same order")
     return monitor
 
