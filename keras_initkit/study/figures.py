@@ -112,7 +112,7 @@ def heatmaps(results: "StudyResults") -> Figure:
     """Draw the cosines of the units of the first hidden layer, before and after training, for each initializer."""
     shown = [(name, layers) for name, layers in results.pictures.items() if layers][:_MOST_HEATMAPS]
     if not shown:
-        raise ValueError("Expected a study of models with hidden Dense or convolution layers. Received: none measured.")
+        raise ValueError("Expected a study of models with hidden layers of known types. Received: none measured.")
     columns = len(shown)
     figure = Figure(figsize=(1.6 * columns + 0.9, 3.9), layout="constrained")
     grid = figure.subplots(2, columns, squeeze=False)

@@ -16,7 +16,7 @@ _MEANING = {
     "plateau": "units are almost copies of each other",
     "transient": "units started alike and separate",
     "uninformative": "too few inputs or units to judge their similarity",
-    "unknown": "no hidden Dense or convolution layer to measure",
+    "unknown": "no hidden layer whose units are known",
     "healthy": "hidden units differ",
 }
 

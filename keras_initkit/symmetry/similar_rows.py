@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 _FEW = 1 << 20  # so many differences fit the cache and are cheaper at once than row by row
+_MANY = 8  # rows that are left to be compared in full
 
 
 def merge_near(rows: NDArray[np.floating], labels: NDArray[np.intp], tolerance: float, sign: bool) -> NDArray[np.intp]:
@@ -66,15 +67,14 @@ def _components_of_many(
     rows: NDArray[np.float64], size: NDArray[np.float64], ends: NDArray[np.intp], tolerance: float, sign: bool
 ) -> NDArray[np.intp]:
     """Compare row by row, leaving out what is in one component already."""
-    columns = np.ascontiguousarray(np.abs(rows).T)
-    largest = _largest_entries(rows)
+    largest = np.abs(rows).argmax(axis=1) if rows.shape[1] else np.zeros(len(rows), dtype=np.intp)
     group = np.arange(len(rows))
-    for i in np.flatnonzero(ends > np.arange(1, len(ends) + 1)):
+    for i in np.flatnonzero(ends > np.arange(1, len(ends) + 1)).tolist():
         others = i + 1 + np.flatnonzero(group[i + 1 : ends[i]] != group[i])
         # Where the window is wide, the entries in which unit i stands out rule out most others at little cost.
-        for entry in largest[i]:
-            off = np.abs(columns[entry, others] - columns[entry, i])
-            others = others[off <= tolerance * np.maximum(size[others], size[i])]
+        others = _near_at(rows, largest[i : i + 1], i, others, size, tolerance)
+        if others.size > _MANY:
+            others = _near_at(rows, _largest_entries(rows[i]), i, others, size, tolerance)
         if not others.size:
             continue
         bound = tolerance * np.maximum(size[others], size[i])
@@ -87,11 +87,24 @@ def _components_of_many(
     return group
 
 
-def _largest_entries(rows: NDArray[np.floating], count: int = 4) -> NDArray[np.intp]:
-    """Return the places of the few largest entries of each row, as an array of shape `(units, at most count)`."""
-    if rows.shape[1] <= count:
-        return np.tile(np.arange(rows.shape[1]), (len(rows), 1))
-    return np.argpartition(np.abs(rows), -count, axis=1)[:, -count:]
+def _near_at(
+    rows: NDArray[np.float64],
+    entries: NDArray[np.intp],
+    unit: int,
+    others: NDArray[np.intp],
+    size: NDArray[np.float64],
+    tolerance: float,
+) -> NDArray[np.intp]:
+    """Return those of the other rows that are near row `unit`, up to sign, in some of its entries."""
+    for entry in entries:
+        off = np.abs(np.abs(rows[others, entry]) - abs(rows[unit, entry]))
+        others = others[off <= tolerance * np.maximum(size[others], size[unit])]
+    return others
+
+
+def _largest_entries(row: NDArray[np.float64], count: int = 4) -> NDArray[np.intp]:
+    """Return the places of the few largest entries of a row."""
+    return np.arange(len(row)) if len(row) <= count else np.argpartition(np.abs(row), -count)[-count:]
 
 
 @lru_cache(maxsize=16)

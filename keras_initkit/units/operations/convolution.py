@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from keras_initkit.units.functions import layer_activation
 from keras_initkit.units.operations.activations import activate
+from keras_initkit.units.operations.arguments import require_channels_last
 from keras_initkit.units.operations.dense import add_bias, group_connections, layer_units, spread_groups, tag_low_rank
+from keras_initkit.units.operations.depthwise import filter_each_channel
 from keras_initkit.units.operations.registry import handles
-from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers
@@ -21,8 +23,11 @@ def convolution(call: Call, plan: Plan) -> None:
     """Kernels are `(*window, channels of a group, filters)`."""
     layer = call.operation
     require_channels_last(layer)
-    source, units = plan.space_of(call.tensors[0]), layer_units(layer, layer.filters, plan)
-    groups = layer.groups
+    source, groups = plan.space_of(call.tensors[0]), layer.groups
+    if groups == plan.spaces[source].size > 1:
+        filter_each_channel(call, plan, layer.filters // groups)
+        return
+    units = layer_units(layer, layer.filters, plan)
     plan.mix(
         source,
         units,
@@ -46,12 +51,6 @@ def transposed_convolution(call: Call, plan: Plan) -> None:
     plan.mix(source, units, layer, "kernel", lambda kernel: _taps_last(np.moveaxis(kernel, -2, -1)))
     add_bias(layer, units, plan)
     activate(plan, units, call.outputs[0], layer_activation(layer))
-
-
-def require_channels_last(layer: Any) -> None:
-    """Raise `NotUnderstood` where features are not the last axis."""
-    if getattr(layer, "data_format", "channels_last") == "channels_first":
-        raise NotUnderstood
 
 
 def _taps_last(kernel: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from keras_initkit.units.functions import layer_activation
 from keras_initkit.units.operations.activations import activate
-from keras_initkit.units.operations.convolution import require_channels_last
+from keras_initkit.units.operations.arguments import require_channels_last
 from keras_initkit.units.operations.dense import add_bias, as_taps, layer_units
 from keras_initkit.units.operations.registry import handles
 from keras_initkit.units.plan import Plan, UnitsAt
@@ -23,14 +23,18 @@ def depthwise_convolution(call: Call, plan: Plan) -> None:
 
     With one filter per channel it belongs to the unit that the channel is; with more they are units.
     """
+    require_channels_last(call.operation)
+    filter_each_channel(call, plan, call.operation.depth_multiplier)
+
+
+def filter_each_channel(call: Call, plan: Plan, multiplier: int) -> None:
+    """Add a layer with `multiplier` filters for each channel, as a convolution with one group per channel is too."""
     layer = call.operation
-    require_channels_last(layer)
-    source = plan.space_of(call.tensors[0])
-    filtered, taps = _filter_channels(layer, "kernel", source, plan)
+    filtered, taps = _filter_channels(layer, "kernel", plan.space_of(call.tensors[0]), multiplier, plan)
     units = plan.add_space(plan.spaces[filtered].size)
     plan.copy(filtered, units)
     add_bias(layer, units, plan)
-    if layer.depth_multiplier > 1:
+    if multiplier > 1:
         plan.units.append(UnitsAt(layer, (units, taps), comparable=False))
     activate(plan, units, call.outputs[0], layer_activation(layer))
 
@@ -41,19 +45,19 @@ def separable_convolution(call: Call, plan: Plan) -> None:
     layer = call.operation
     require_channels_last(layer)
     source = plan.space_of(call.tensors[0])
-    filtered, _ = _filter_channels(layer, "depthwise_kernel", source, plan)
+    filtered, _ = _filter_channels(layer, "depthwise_kernel", source, layer.depth_multiplier, plan)
     units = layer_units(layer, layer.filters, plan)
     plan.mix(filtered, units, layer, "pointwise_kernel", lambda kernel: as_taps(kernel.reshape(kernel.shape[-2:])))
     add_bias(layer, units, plan)
     activate(plan, units, call.outputs[0], layer_activation(layer))
 
 
-def _filter_channels(layer: Any, name: str, source: int, plan: Plan) -> tuple[int, int]:
+def _filter_channels(layer: Any, name: str, source: int, multiplier: int, plan: Plan) -> tuple[int, int]:
     """Add filters and return the spaces of the filtered channels, and of the filters.
 
     What a filter does is written as a factor, which is zero if all its taps are.
     """
-    channels, multiplier = plan.spaces[source].size, layer.depth_multiplier
+    channels = plan.spaces[source].size
     always = plan.add_space(1, given=True)
     taps = plan.add_space(channels * multiplier)
     filtered = plan.add_space(channels * multiplier, product=True)

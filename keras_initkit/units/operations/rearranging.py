@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_initkit.units.functions import zero_or_unknown
-from keras_initkit.units.operations.convolution import require_channels_last
+from keras_initkit.units.operations.arguments import require_channels_last
 from keras_initkit.units.operations.registry import handles, handles_operations
 from keras_initkit.units.plan import NotUnderstood, Plan, feature_count
 from keras_initkit.units.trace import Call

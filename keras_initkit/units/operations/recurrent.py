@@ -6,8 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit.units.operations.arguments import arguments
-from keras_initkit.units.operations.convolution import require_channels_last
+from keras_initkit.units.operations.arguments import arguments, require_channels_last
 from keras_initkit.units.operations.recurrent_cells import add_cell, cells_of
 from keras_initkit.units.operations.registry import handles
 from keras_initkit.units.plan import NotUnderstood, Plan
