@@ -34,7 +34,7 @@ def inside_first_head(axis):
 CASES = {
     "heads": Case(lambda: L.MultiHeadAttention(3, 4, bias_initializer="normal"), HEADS, twice=True),
     "heads with gates": Case(
-        lambda: L.MultiHeadAttention(3, 2, value_dim=4, output_shape=4, use_gate=True),
+        lambda: L.MultiHeadAttention(3, 4, output_shape=4, use_gate=True),
         HEADS | {"gate/kernel": lambda w, swap: swap(w, 1), "gate/bias": lambda w, swap: swap(w, 0)},
         twice=True,
     ),

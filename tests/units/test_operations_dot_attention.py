@@ -18,7 +18,7 @@ def model_around(make, *, seed=0, weights=None):
     y = make()([query, value])
     model = keras.Model(x, L.Dense(3, name="after")(keras.ops.mean(y, axis=1)))
     for variable in model.trainable_variables if weights is not None else []:
-        variable.assign(keras.ops.full(variable.shape, weights))
+        variable.assign(np.full(variable.shape, weights))
     return model
 
 
@@ -78,10 +78,10 @@ def test_pooling_to_a_size_keeps_the_features(name):
 def test_fixed_scales_tell_units_apart_if_every_feature_has_its_own(make, kept):
     model = build(Case(make, {}))
     for variable in model.trainable_variables:
-        variable.assign(keras.ops.full(variable.shape, 0.3))
+        variable.assign(np.full(variable.shape, 0.3))
     assert locked(model) == ({"before": (0, 1, 2, 3, 4)} if kept else {})
     for variable in model.trainable_variables:
-        variable.assign(keras.ops.zeros_like(variable))
+        variable.assign(np.zeros(variable.shape))
     before = judged(model)["before"]
     train(model, Case(make, {}), 3)
     moved = movement(before.units, judged(model)["before"].units)

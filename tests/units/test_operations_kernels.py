@@ -139,7 +139,7 @@ def test_what_is_dead_stands_still_and_what_is_locked_stays_equal(name, seed):
 
 def constant(model):
     for variable in model.trainable_variables:
-        variable.assign(keras.ops.full(variable.shape, 0.3))
+        variable.assign(np.full(variable.shape, 0.3))
     return model
 
 
