@@ -55,6 +55,11 @@ class LayerUnits:
     comparable: bool
     inputs: int | None = None
 
+    @property
+    def consumers_known(self) -> bool:
+        """Whether all consumers are known, as `outgoing is not None` says, but without working `outgoing` out."""
+        return vars(self)["_outgoing"] is not None
+
 
 # In deep residual networks every layer has very many readers, and hardly any layer is asked for them.
 LayerUnits.outgoing = Deferred("outgoing")  # type: ignore[assignment]

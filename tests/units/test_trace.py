@@ -206,8 +206,8 @@ def test_what_cannot_be_opened_tells_units_apart():
     reader = reader_of(model)
     assert classes(reader, "target").tolist() == [0, 1, 2, 3]
     units = {units.layer: units for units in reader.read().layers}
-    assert units["target"].outgoing is None
-    assert units["behind"].outgoing is not None
+    for name, known in (("target", False), ("behind", True)):
+        assert units[name].consumers_known == (units[name].outgoing is not None) == known
 
 
 def snapshot(model):
