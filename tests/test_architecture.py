@@ -93,7 +93,9 @@ def test_importing_the_package_loads_nothing_heavy():
     assert _loaded_by("import keras_initkit; keras_initkit.__version__; dir(keras_initkit)") == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["compare", "--help"], ["inspect", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["compare", "--help"], ["inspect", "--help"]], ids=" ".join
+)
 def test_help_and_list_load_nothing_heavy(arguments):
     code = (
         "from keras_initkit.cli import main\n"

@@ -68,7 +68,7 @@ def _locked(case: Case) -> str:
     shown = ", ".join(map(str, sizes[:_MOST_SIZES])) + (", ..." if len(sizes) > _MOST_SIZES else "")
     groups = f"one group of {shown}" if len(sizes) == 1 else f"{len(sizes)} groups of {shown}"
     copies = f"{case.counted(state.locked)} are copies ({groups})"
-    if state.units.outgoing is None:
+    if not state.units.consumers_known:
         return (
             f"{copies}: equal incoming weights and equal gradients, so they move alike. {origin_of(state, case.layer)}"
         )
@@ -122,7 +122,7 @@ def _transient(case: Case) -> str:
         rest = "dropout or noise separates them"
     elif _have_equal_readers(state):
         rest = "the optimizer holds different numbers for them, so they separate with the first step"
-    elif state.units.outgoing is not None:
+    elif state.units.consumers_known:
         rest = "their outgoing weights differ, so they separate with the first step"
     else:
         rest = "what reads them is not known, so whether they separate has to be measured"

@@ -23,7 +23,7 @@ def judge_by_gradients(state: LayerState, gradient: NDArray[np.floating]) -> Lay
         state: the state by the weights; changed only where what reads the units is not known.
         gradient: `(inputs, units)`, the gradient of the weights into the units on one batch.
     """
-    if state.units.outgoing is not None or state.equal_classes is None or state.units.frozen:
+    if state.units.consumers_known or state.equal_classes is None or state.units.frozen:
         return state
     alike = equivalence_classes(gradient, tolerance=_ROUNDING)
     both = np.unique(np.stack([state.equal_classes, alike]), axis=1, return_inverse=True)[1].reshape(-1)

@@ -105,11 +105,11 @@ def _judged_by_gradients(
     reader: UnitReader, states: list[LayerState], x: Any, y: Any
 ) -> tuple[list[LayerState], list[str]]:
     """Judge layers whose consumers are not known by the gradients of a batch, made up if none is given."""
-    unknown = [state.units.layer for state in states if state.units.outgoing is None]
+    unknown = [state.units.layer for state in states if not state.units.consumers_known]
     if not unknown:
         return states, []
     notes = [f"What reads the units of {', '.join(unknown)} is not known: judged by incoming weights and gradients."]
-    if any(state.units.outgoing is None and len(state.equal_units) for state in states):
+    if any(not state.units.consumers_known and len(state.equal_units) for state in states):
         batch = synthetic_batch(reader.model, _BATCH) if x is None else x
         if batch is None:
             notes.append("No batch could be made up for this model: give `x`, so that the gradients can be looked at.")

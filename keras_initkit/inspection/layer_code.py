@@ -59,9 +59,9 @@ def new_values(expression: str, variable: str, initializer: str) -> str:
 
 
 def small_noise(expression: str, variable: str) -> str:
-    """Return a line that makes equal values of a variable differ by about a hundredth of their size."""
+    """Return a line that makes equal values of a variable differ by about a tenth of their size."""
     target = f"{expression}.{variable}"
-    return f"w = {target}; w.assign(w * (1 + keras.random.normal(w.shape, stddev=0.01)))"
+    return f"w = {target}; w.assign(w * (1 + keras.random.normal(w.shape, stddev=0.1)))"
 
 
 def main_variable(layer: Any) -> str | None:

@@ -27,6 +27,8 @@ def left_behind(units: LayerUnits, previous: LayerState | None) -> NDArray[np.bo
     still = (before.kernel == units.kernel).all(axis=0) & (before.bias == units.bias).all(axis=0)
     if units.noise and not still.all():
         return none
+    if not still.any():
+        return none
     if before.outgoing is not None and units.outgoing is not None:
         still &= before.outgoing.any(axis=0) | ~units.outgoing.any(axis=0)
     if not still.any():

@@ -24,7 +24,8 @@ from keras_initkit.units.reading import LayerUnits, Reading, UnitReader
 
 # Units count as nearly the same if a random layer of that shape has so close a pair once in this many times.
 _FALSE_ALARM = 1e-4
-_NEARLY_EQUAL = 1e-2
+# Beyond a tenth of their size the difference of two units no longer grows exponentially: they have separated.
+_NEARLY_EQUAL = 0.1
 # Equal weights have the cosine 1 up to the rounding of a sum in float32.
 _PARALLEL = 1 - 1e-3
 
@@ -129,7 +130,7 @@ def _judge(units: LayerUnits, analysis: Analysis, previous: LayerState | None, t
     same_in = shared(equal) | shared(labels)
     none = np.zeros_like(same_in)
     locked = none if units.frozen else shared(labels)
-    if not units.frozen and not units.noise and units.outgoing is None and same_in.any():
+    if not units.frozen and not units.noise and not units.consumers_known and same_in.any():
         observed = locked_by_observation(units, previous) & ~locked
         locked = locked | observed
         labels = np.unique(np.where(observed, equal, labels + len(equal)), return_inverse=True)[1]

@@ -477,9 +477,7 @@ def test_ignore_says_nothing(eager):
 
 
 def test_dead_layers_are_reported_like_locked_ones(eager):
-    with pytest.raises(
-        InitializationError, match="two: All 3 units cannot get a gradient: the incoming"
-    ):
+    with pytest.raises(InitializationError, match="two: All 3 units cannot get a gradient: the incoming"):
         eager(SymmetryMonitor(on_locked="raise"), weights=[np.zeros_like(w) for w in eager.start])
 
 

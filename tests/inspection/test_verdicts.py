@@ -417,12 +417,16 @@ def test_random_layers_raise_no_alarm(inputs, units):
 def test_units_that_are_nearly_equal_are_a_plateau_until_they_are_not():
     rng = np.random.default_rng(0)
     noise_in, noise_out = rng.standard_normal((20, 8)), rng.standard_normal((5, 8))
-    for size, verdict in ((1e-9, "locked"), (1e-4, "plateau"), (1e-3, "plateau"), (0.1, "healthy"), (1.0, "healthy")):
+    for size, verdict in ((1e-9, "locked"), (1e-4, "plateau"), (1e-2, "plateau"), (0.3, "healthy"), (1.0, "healthy")):
         units = layer_units(1 + size * noise_in, 1 + size * noise_out)
         assert judge(units).verdict == verdict
         assert judge(dataclasses.replace(units, frozen=True)).verdict in ("redundant", "healthy")
-    biased = layer_units(np.ones((20, 8)), np.ones((5, 8)), bias=rng.standard_normal((1, 8)).astype(np.float32))
-    assert judge(biased).verdict == "healthy"
+    # Biases alone lie on a line, where two of eight are close.
+    spread = np.linspace(-1, 1, 8, dtype=np.float32)[None]
+    for bias, verdict in ((spread, "healthy"), (0.1 * spread, "healthy"), (spread.round(1), "healthy")):
+        assert judge(layer_units(np.ones((20, 8)), np.ones((5, 8)), bias=bias)).verdict == verdict
+    spread[0, 1] = spread[0, 0] + 0.01
+    assert judge(layer_units(np.ones((20, 8)), np.ones((5, 8)), bias=spread)).verdict == "plateau"
 
 
 @pytest.mark.parametrize(("inputs", "verdict"), [(3, "healthy"), (50, "plateau")])
