@@ -4,8 +4,9 @@ from typing import Any
 
 import keras
 
+from keras_initkit.units.features import NotUnderstood, UnitsAt
 from keras_initkit.units.operations import handler_of, has_units
-from keras_initkit.units.plan import NotUnderstood, Plan, UnitsAt
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call, Trace
 
 # Penalties that are the same function of every feature.

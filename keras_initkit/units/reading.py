@@ -10,7 +10,7 @@ from keras_initkit._checks import check_choice
 from keras_initkit.symmetry.network import Network
 from keras_initkit.units.building import ModelPlan
 from keras_initkit.units.deferred import Deferred
-from keras_initkit.units.plan import UnitsAt
+from keras_initkit.units.features import UnitsAt
 from keras_initkit.units.surroundings import (
     Surroundings,
     incoming_weights,

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit.symmetry.network import Copy, Mix, Network, Values
-from keras_initkit.units.plan import Plan, Route
+from keras_initkit.units.features import Route
+from keras_initkit.units.plan import Plan
 
 # What acts on a unit on the way to one of its readers, by name if that says it all; more than two are not told apart.
 Way = tuple[Any, ...]

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from keras_initkit.symmetry.activations import is_odd
 from keras_initkit.symmetry.network import Response
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.functions import layer_activation, treats_features_alike, value_and_slope
 from keras_initkit.units.operations.registry import handles
-from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers

@@ -3,7 +3,7 @@
 import inspect
 from typing import Any
 
-from keras_initkit.units.plan import NotUnderstood
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.trace import Call
 
 

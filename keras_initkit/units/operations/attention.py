@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_initkit.units.features import UnitsAt
 from keras_initkit.units.functions import layer_activation
 from keras_initkit.units.operations.activations import response_of
 from keras_initkit.units.operations.arguments import arguments
@@ -13,7 +14,7 @@ from keras_initkit.units.operations.elementwise import never_zero
 from keras_initkit.units.operations.heads import HeadWeights
 from keras_initkit.units.operations.low_rank import mix_with_update
 from keras_initkit.units.operations.registry import handles
-from keras_initkit.units.plan import Plan, UnitsAt
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers

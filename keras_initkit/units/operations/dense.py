@@ -7,10 +7,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_initkit.units.features import NotUnderstood, UnitsAt
 from keras_initkit.units.functions import layer_activation
 from keras_initkit.units.operations.activations import activate
 from keras_initkit.units.operations.registry import handles, handles_operations
-from keras_initkit.units.plan import NotUnderstood, Plan, UnitsAt
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 

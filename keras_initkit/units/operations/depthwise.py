@@ -6,12 +6,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_initkit.units.features import UnitsAt
 from keras_initkit.units.functions import layer_activation
 from keras_initkit.units.operations.activations import activate
 from keras_initkit.units.operations.arguments import require_channels_last
 from keras_initkit.units.operations.dense import add_bias, as_taps, layer_units
 from keras_initkit.units.operations.registry import handles
-from keras_initkit.units.plan import Plan, UnitsAt
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers

@@ -5,11 +5,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.operations.activations import response_of
 from keras_initkit.units.operations.arguments import arguments
 from keras_initkit.units.operations.elementwise import never_zero
 from keras_initkit.units.operations.registry import handles
-from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers

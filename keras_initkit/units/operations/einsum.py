@@ -7,12 +7,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.functions import layer_activation
 from keras_initkit.units.operations.activations import activate
 from keras_initkit.units.operations.dense import layer_units
 from keras_initkit.units.operations.low_rank import mix_with_update
 from keras_initkit.units.operations.registry import handles
-from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 from keras_initkit.units.weights import Weights
 

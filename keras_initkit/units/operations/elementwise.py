@@ -3,10 +3,11 @@
 import numpy as np
 
 from keras_initkit.symmetry.activations import is_odd
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.functions import zero_or_unknown
 from keras_initkit.units.operations.activations import response_of
 from keras_initkit.units.operations.registry import handles_operations
-from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _SIGNED = {"Negative": True, "Arcsinh": True, "Arctan": True, "Sinh": True, "Sign": True}

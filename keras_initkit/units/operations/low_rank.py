@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.operations.dense import as_taps
-from keras_initkit.units.plan import NotUnderstood, Plan, Shape
+from keras_initkit.units.plan import Plan, Shape
 
 
 def mix_with_update(

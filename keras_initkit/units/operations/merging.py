@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit.symmetry.network import Response
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.functions import value_and_slope, zero_or_unknown
 from keras_initkit.units.operations.dense import Operand
 from keras_initkit.units.operations.registry import handles, handles_operations
-from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit.symmetry.network import Copy
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.functions import zero_or_unknown
 from keras_initkit.units.operations.registry import handles
-from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers

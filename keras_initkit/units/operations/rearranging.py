@@ -5,10 +5,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_initkit.units.features import NotUnderstood, feature_count
 from keras_initkit.units.functions import zero_or_unknown
 from keras_initkit.units.operations.arguments import require_channels_last
 from keras_initkit.units.operations.registry import handles, handles_operations
-from keras_initkit.units.plan import NotUnderstood, Plan, feature_count
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers

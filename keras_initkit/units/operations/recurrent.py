@@ -6,10 +6,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.operations.arguments import arguments, require_channels_last
 from keras_initkit.units.operations.recurrent_cells import add_cell, cells_of
 from keras_initkit.units.operations.registry import handles
-from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 _layers = keras.layers

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit.symmetry.activations import is_odd
+from keras_initkit.units.features import NotUnderstood, UnitsAt
 from keras_initkit.units.functions import layer_activation
 from keras_initkit.units.operations.activations import response_of
 from keras_initkit.units.operations.elementwise import never_zero
-from keras_initkit.units.plan import NotUnderstood, Plan, Shape, UnitsAt
+from keras_initkit.units.plan import Plan, Shape
 
 _layers = keras.layers
 

@@ -2,8 +2,9 @@
 
 import keras
 
+from keras_initkit.units.features import NotUnderstood
 from keras_initkit.units.operations.registry import handler_of, handles
-from keras_initkit.units.plan import NotUnderstood, Plan
+from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call
 
 
