@@ -24,6 +24,8 @@ class Case:
         model: the model.
         state: what was judged.
         layer: the layer.
+        layer_path: its path in the model.
+        attribute: the attribute that holds the weights, where a layer of the user has them itself; else empty.
         changes: paths of the layers whose weights have to be drawn anew (see `fewest_changes`); None if not known.
         forecast: what some training steps did to its locked units; None if none were made.
     """
@@ -31,6 +33,8 @@ class Case:
     model: Any
     state: LayerState
     layer: Any
+    layer_path: str
+    attribute: str
     changes: tuple[str, ...] | None
     forecast: Forecast | None = None
 
@@ -121,7 +125,7 @@ def _transient(case: Case) -> str:
     if state.units.noise:
         rest = "dropout or noise separates them"
     elif _have_equal_readers(state):
-        rest = "the optimizer holds different numbers for them, so they separate with the first step"
+        rest = "what the optimizer holds for them, or what stands between them and their readers, separates them"
     elif state.units.consumers_known:
         rest = "their outgoing weights differ, so they separate with the first step"
     else:

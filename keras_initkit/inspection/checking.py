@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_initkit._checks import describe
+from keras_initkit._checks import check_finite, describe
 
 
 def check_model(model: Any) -> None:
@@ -29,6 +29,8 @@ def check_batch(model: Any, x: Any, y: Any) -> None:
             "Expected `x` and `y` to hold arrays with the same number of samples, at least one. Received: arrays of "
             f"shapes {shapes}."
         )
+    for part in keras.tree.flatten(x):
+        check_finite("x", np.asarray(keras.ops.convert_to_numpy(part)), "Take them out, or replace them.")
     specs, given = getattr(model, "inputs", None), keras.tree.flatten(x)
     if not specs:
         return

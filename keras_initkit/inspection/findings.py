@@ -39,7 +39,15 @@ def layer_findings(
     """
     forecasts = forecasts or {}
     cases = [
-        Case(reader.model, state, reader.layer(state.units.layer), changes, forecasts.get(state.units.layer))
+        Case(
+            reader.model,
+            state,
+            reader.layer(state.units.layer),
+            reader.layer_path(state.units.layer),
+            reader.attribute(state.units.layer),
+            changes,
+            forecasts.get(state.units.layer),
+        )
         for state in states
     ]
     return [_finding(case) for case in cases if severity_of(case.state)]
@@ -75,13 +83,13 @@ def _units(state: LayerState) -> np.ndarray:
 
 
 def _fix(case: Case) -> str:
-    state, path = case.state, case.state.units.layer
-    expression = layer_expression(case.model, path)
+    state = case.state
+    expression = layer_expression(case.model, case.layer_path)
     if state.verdict == "redundant":
         return f"# nothing to mend, unless the layer is to be trained: {expression}.trainable = True"
     if state.verdict in ("locked", "dead") and case.is_consequence:
         return f"# mended with {' and '.join(case.changes or ())}"
-    name = main_variable(case.layer)
+    name = case.attribute or main_variable(case.layer)
     if name is None:
         return f"# draw the weights of {expression} at random"
     if state.verdict in ("locked", "plateau", "transient") and is_made_of_copies(state):

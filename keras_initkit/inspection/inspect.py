@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-import numpy as np
-
-from keras_initkit._checks import check_finite
 from keras_initkit.inspection.checking import check_batch, check_model
 from keras_initkit.inspection.finding import SEVERITIES, Finding
 from keras_initkit.inspection.findings import layer_findings
 from keras_initkit.inspection.gradient_verdicts import judge_by_gradients
 from keras_initkit.inspection.gradients import gradients, unit_gradients
+from keras_initkit.inspection.own_randomness import draws_numbers
 from keras_initkit.inspection.remedy import fewest_changes
 from keras_initkit.inspection.report import Inspection
 from keras_initkit.inspection.separation_forecast import separation_forecast
@@ -93,9 +90,12 @@ def inspect(model: Any, x: Any = None, y: Any = None, *, optimizer: Any = None) 
     findings = layer_findings(reader, states, fewest_changes(reading, analysis), forecasts)
     findings += _twin_findings(model, x, y)
     if x is not None:
-        findings += _beside(findings, signal_findings(reader, states, forward_signal(model, x), _rms(x)))
+        findings += _beside(findings, signal_findings(reader, states, forward_signal(model, x)))
         loss = None if y is None else loss_note(start_loss(model, x, y))
         notes += [] if loss is None else [loss]
+    unread = reader.unread_layers()
+    if unread:
+        notes.append(f"Not judged, since what their weights do is not known: {', '.join(unread)}.")
     if not states:
         notes.append("The model has no hidden layers with units that are known: there is nothing to judge.")
     return Inspection(model.name, tuple(findings), _rows(states, findings), tuple(notes))
@@ -109,7 +109,9 @@ def _judged_by_gradients(
     if not unknown:
         return states, []
     notes = [f"What reads the units of {', '.join(unknown)} is not known: judged by incoming weights and gradients."]
-    if any(not state.units.consumers_known and len(state.equal_units) for state in states):
+    if draws_numbers(reader.model):
+        notes.append("A layer of your own draws random numbers, which may separate equal units.")
+    elif any(not state.units.consumers_known and len(state.equal_units) for state in states):
         batch = synthetic_batch(reader.model, _BATCH) if x is None else x
         if batch is None:
             notes.append("No batch could be made up for this model: give `x`, so that the gradients can be looked at.")
@@ -146,11 +148,3 @@ def _rows(states: Sequence[LayerState], findings: Sequence[Finding]) -> list[dic
             row["verdict"] = worst.verdict
         rows.append({**row, "severity": "" if worst is None else worst.severity})
     return rows
-
-
-def _rms(x: Any) -> float:
-    parts = [np.asarray(keras.ops.convert_to_numpy(part)) for part in keras.tree.flatten(x)]
-    for part in parts:
-        check_finite("x", part, "Take them out, or replace them.")
-    squares = [np.square(part, dtype=np.float64).mean() for part in parts if part.dtype.kind == "f"]
-    return float(np.sqrt(np.mean(squares))) if squares else 0.0

@@ -36,6 +36,7 @@ class LayerSignal:
         units: number of output features: the length of the last axis, or of the channel axis.
         mean_square: second moment of the outputs that are finite; NaN if none is.
         std: their standard deviation.
+        input_rms: root of the second moment of the first float input; None if there is none.
         pre_activation_rms: root of the second moment of what reaches the activation; None if there is no activation.
         constant_units: units that give the same for every sample (at each position); None for a single sample.
         dead_units: units that a ReLU holds at zero for all samples and positions; None if the activation is no ReLU.
@@ -49,6 +50,7 @@ class LayerSignal:
     units: int
     mean_square: float
     std: float
+    input_rms: float | None
     pre_activation_rms: float | None
     constant_units: tuple[int, ...] | None
     dead_units: tuple[int, ...] | None
@@ -110,13 +112,16 @@ class _Tally:
         self._silent = silent or self._name in _SILENT_BELOW_ZERO
         self._channels = 1 if getattr(layer, "data_format", None) == "channels_first" else -1
         self._count, self._mean, self._squares = 0, 0.0, 0.0  # of finite values; squares of deviations
+        self._inputs: list[tuple[float, int]] = []
         self._before: list[tuple[float, int]] = []
         self._size, self._beyond, self._not_finite = 0, 0, 0
         self._samples = 0
         self._flags: dict[str, NDArray[np.bool_]] = {}
 
-    def add(self, output: NDArray[Any], before: NDArray[Any] | None) -> None:
-        """Add one call: its output, and what reached the activation if that gave the output."""
+    def add(self, output: NDArray[Any], before: NDArray[Any] | None, given: NDArray[Any] | None) -> None:
+        """Add one call: its output, what reached the activation if that gave the output, and its input."""
+        if given is not None and given.size:
+            self._inputs.append((float(np.square(given, dtype=np.float64).mean()), given.size))
         values = _by_units(output, self._channels)
         finite = np.isfinite(values)
         good = values if finite.all() else values[finite]
@@ -152,19 +157,25 @@ class _Tally:
 
     def result(self, path: str) -> LayerSignal:
         variance = self._squares / self._count if self._count else float("nan")
-        sizes = sum(size for _, size in self._before)
         return LayerSignal(
             layer=path,
             units=len(self._flags["constant"]),
             mean_square=variance + self._mean**2,
             std=float(np.sqrt(variance)),
-            pre_activation_rms=(sum(square * size for square, size in self._before) / sizes) ** 0.5 if sizes else None,
+            input_rms=_root(self._inputs),
+            pre_activation_rms=_root(self._before),
             constant_units=self._units("constant") if self._samples > 1 else None,
             dead_units=self._units("dead"),
             saturated_units=self._units("saturated"),
             saturated_values=self._beyond / self._size if "saturated" in self._flags else None,
             not_finite=self._not_finite,
         )
+
+
+def _root(squares: list[tuple[float, int]]) -> float | None:
+    """Return the root of the mean of mean squares, each of so many values; None if there are none."""
+    sizes = sum(size for _, size in squares)
+    return (sum(square * size for square, size in squares) / sizes) ** 0.5 if sizes else None
 
 
 @contextmanager
@@ -223,7 +234,8 @@ def _observe(tallies: dict[str, _Tally], path: str, tally: _Tally, last: list[An
         before = _concrete(args[0])
     last.clear()
     if array is not None and array.size:
-        tallies.setdefault(path, tally).add(array, before)
+        given = next((part for part in keras.tree.flatten(args) if _is_float(part)), None)
+        tallies.setdefault(path, tally).add(array, before, _concrete(given))
 
 
 def _is_float(tensor: Any) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_initkit.inspection.finding import Finding
@@ -24,13 +25,11 @@ _MOST_DEAD = 0.5
 _LARGEST_LOSS = 10.0
 
 
-def signal_findings(
-    reader: UnitReader, states: Sequence[LayerState], signals: dict[str, LayerSignal], input_rms: float
-) -> list[Finding]:
+def signal_findings(reader: UnitReader, states: Sequence[LayerState], signals: dict[str, LayerSignal]) -> list[Finding]:
     """Return findings about layers that pass on much more, much less, or nothing of what they get.
 
     A hidden layer is `exploding` if what reaches its activation is more than 10 times as large (root mean square) as
-    what the layer before gives, or if it is the first one and large inputs bring it beyond 30; `vanishing` if it is
+    what reaches the layer, or if it is the first one and large inputs bring it beyond 30; `vanishing` if it is
     less than a tenth of that; `saturated` if more than half of its outputs lie where a bounded activation is flat. Any
     layer is `dead` if more than half of its ReLU units, other than those without any weights, which the network itself
     tells of, give zero for the whole batch; if all of them do, nothing passes, which is an error.
@@ -39,21 +38,24 @@ def signal_findings(
         reader: the hidden layers of the model.
         states: what their weights say.
         signals: what `forward_signal` measured.
-        input_rms: root mean square of the inputs of the model.
     """
     broken = first_not_finite(signals)
     if broken is not None:
         return [_not_finite(reader, broken, signals[broken])]
-    found, before, first = [], input_rms, True
+    layers = dict(layer_paths(reader.model))
+    found, first = [], True
     silent = {state.units.layer: set(np.flatnonzero(~state.units.kernel.any(axis=0)).tolist()) for state in states}
     for path, signal in signals.items():
+        if not layers[path].trainable_variables and layers[path].variables:
+            continue  # frozen: it is not meant to learn
         found += _dead_units(reader, signal, silent.get(path, set()))
-        reached = signal.pre_activation_rms
-        if path in reader.paths and before > 0:
+        reached, before = signal.pre_activation_rms, signal.input_rms
+        # Tokens have no size, and a layer of zeros is judged by what the network does with it.
+        tokens = isinstance(layers[path], keras.layers.Embedding)
+        if path in reader.paths and before and not tokens and signal.mean_square > 0:
             size = signal.mean_square**0.5 if reached is None else reached
             found += _scale(reader, signal, size, before, first)
             first = False
-        before = signal.mean_square**0.5
     return found
 
 
@@ -74,10 +76,10 @@ def _scale(reader: UnitReader, signal: LayerSignal, size: float, before: float, 
     ratio = size / before
     evidence = {"ratio": ratio, "pre_activation_rms": size}
     if ratio > _LARGEST_RATIO:
-        text = f"What reaches the activation is {ratio:.3g} times as large as what the layer before gives."
+        text = f"What reaches the activation is {ratio:.3g} times as large as what reaches the layer."
         found.append(_finding(reader, signal.layer, "exploding", (), text, evidence))
     elif ratio < _SMALLEST_RATIO:
-        text = f"What reaches the activation is only {ratio:.2g} times as large as what the layer before gives."
+        text = f"What reaches the activation is only {ratio:.2g} times as large as what reaches the layer."
         found.append(_finding(reader, signal.layer, "vanishing", (), text, evidence))
     elif first and size > _LARGEST_FIRST:
         text = f"The inputs are of size {before:.3g} (root mean square), and bring the activation to {size:.3g}."

@@ -6,6 +6,7 @@ import keras
 
 from keras_initkit.units.features import NotUnderstood, UnitsAt
 from keras_initkit.units.operations import handler_of, has_units
+from keras_initkit.units.paths import layer_paths
 from keras_initkit.units.plan import Plan
 from keras_initkit.units.trace import Call, Trace
 
@@ -38,18 +39,39 @@ class ModelPlan:
         for tensor in self._trace.outputs:
             self.plan.observe(tensor)
         self._leading = self._tensors_before_weights(mixing)
-        met = self._met_layers(model)
-        alone = [layer for layer in model._flatten_layers() if id(layer) not in met]
+        self._met = self._met_layers(model)
+        alone = [layer for layer in model._flatten_layers() if id(layer) not in self._met]
         self._alone = [layer for layer in alone if self._add_alone(layer)]
         self.plan.cancel_shifts()
 
-    def hidden_units(self, layer: Any) -> list[UnitsAt]:
-        """Return the units of all calls of a layer; none if they are outputs of the model, or the layer has none."""
-        uses = [units for units in self.plan.units if units.layer is layer]
+    def hidden_units(self, layer: Any) -> list[list[UnitsAt]]:
+        """Return the hidden units of a layer: for each of its kernels, those of all calls.
+
+        Units that are outputs of the model are left out.
+        """
+        kernels: dict[str, list[UnitsAt]] = {}
+        for units in self.plan.units:
+            if units.layer is layer:
+                kernels.setdefault(units.attribute, []).append(units)
+        return [uses for uses in kernels.values() if self._are_hidden(uses)]
+
+    def _are_hidden(self, uses: list[UnitsAt]) -> bool:
         calls = [self._made_by[id(units)] for units in uses]
         hidden = any(units.inside for units in uses)
         hidden |= any(id(self._trace.canonical(out)) in self._leading for call in calls for out in call.outputs)
-        return uses if hidden or any(call.operation in self._alone for call in calls) else []
+        return hidden or any(call.operation in self._alone for call in calls)
+
+    def unread_layers(self, model: Any) -> list[str]:
+        """Return the paths of layers with weights of their own, of two axes or more, that are in no link."""
+        return [
+            path
+            for path, layer in layer_paths(model)
+            if id(layer) not in self._met | self.plan.used
+            and any(
+                len(variable.shape) >= 2 and id(variable) not in self.plan.used
+                for variable in layer._trainable_variables
+            )
+        ]
 
     def _met_layers(self, model: Any) -> set[int]:
         """Return the layers whose part in the network is known, those inside of them included."""

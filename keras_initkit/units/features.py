@@ -28,6 +28,7 @@ class UnitsAt:
         comparable: whether the weights into different units belong to the same inputs.
         inputs: number of independent weights into a unit, where that is not the length of `vectors`.
         inside: whether the units are hidden inside the layer, so that they are so even in the last layer of a model.
+        attribute: name of the attribute of the layer that holds the weights, where a layer of the user has them itself.
     """
 
     layer: Any
@@ -37,6 +38,7 @@ class UnitsAt:
     comparable: bool = True
     inputs: int | None = None
     inside: bool = False
+    attribute: str = ""
 
 
 @dataclass(frozen=True, eq=False)

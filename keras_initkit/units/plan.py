@@ -216,6 +216,11 @@ class Plan:
         if isinstance(array, keras.Variable) and int(np.prod(array.shape)) > 1:
             self.tie(self._first_use.setdefault((id(array), f"own {part}"), (space, space))[0], space)
 
+    @property
+    def used(self) -> set[int]:
+        """The identities of the variables, and of the layers that compute their weights, which links hold."""
+        return {identity_of for identity_of, _ in self._first_use}
+
     def penalise(self, tensor: Any, *, alike: bool) -> None:
         """Say that the loss has a term for the features of a tensor, which is flat at 0.
 

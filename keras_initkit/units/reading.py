@@ -11,6 +11,7 @@ from keras_initkit.symmetry.network import Network
 from keras_initkit.units.building import ModelPlan
 from keras_initkit.units.deferred import Deferred
 from keras_initkit.units.features import UnitsAt
+from keras_initkit.units.paths import layer_paths as layer_paths
 from keras_initkit.units.surroundings import (
     Surroundings,
     incoming_weights,
@@ -81,6 +82,7 @@ class Reading:
 @dataclass(frozen=True)
 class _HiddenLayer:
     path: str
+    layer_path: str
     layer: Any
     uses: list[UnitsAt]
     around: list[Surroundings]
@@ -110,10 +112,11 @@ class UnitReader:
         self.opened = structure.opened
         hidden = []
         for path, layer in layer_paths(model):
-            uses = structure.hidden_units(layer)
-            if uses:
+            kernels = structure.hidden_units(layer)
+            for uses in kernels:
                 around = [surroundings(self._plan, use.spaces[0]) for use in uses]
-                hidden.append(_HiddenLayer(path, layer, uses, around))
+                own_path = f"{path}/{uses[0].attribute}" if len(kernels) > 1 else path
+                hidden.append(_HiddenLayer(own_path, path, layer, uses, around))
         if layers is None and not structure.opened:
             hidden = hidden[:-1]
         self._hidden = hidden if layers is None else _selected(hidden, layers)
@@ -135,7 +138,22 @@ class UnitReader:
 
     def layer(self, path: str) -> Any:
         """Return the layer at a path that is read."""
-        return next(h.layer for h in self._hidden if h.path == path)
+        return self._at(path).layer
+
+    def layer_path(self, path: str) -> str:
+        """Return the path of the layer itself, where `path` names one of several kernels in it."""
+        return self._at(path).layer_path
+
+    def attribute(self, path: str) -> str:
+        """Return the attribute that holds the weights of a layer of the user; empty for layers of Keras."""
+        return self._at(path).uses[0].attribute
+
+    def unread_layers(self) -> list[str]:
+        """Return the paths of layers with weights of their own that no part of the network holds."""
+        return self._structure.unread_layers(self._model)
+
+    def _at(self, path: str) -> "_HiddenLayer":
+        return next(h for h in self._hidden if h.path == path)
 
     def read(self, optimizer: Any = None) -> Reading:
         """Return the present weights, with what the optimizer holds for them if one is given."""
@@ -170,18 +188,6 @@ class UnitReader:
 
 def _like(kernel: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
     return rows if len(rows) else rows.astype(kernel.dtype)
-
-
-def layer_paths(model: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    """List `(path, layer)` of all layers of a model, nested ones behind those that hold them."""
-    found: list[tuple[str, Any]] = []
-    for layer in model._flatten_layers(include_self=False, recursive=False):
-        if layer is getattr(model, "_functional", None):
-            continue
-        path = f"{prefix}{layer.name}"
-        found.append((path, layer))
-        found.extend(layer_paths(layer, f"{path}/"))
-    return found
 
 
 def _selected(hidden: list[_HiddenLayer], layers: list[str]) -> list[_HiddenLayer]:

@@ -51,9 +51,29 @@ def surroundings(plan: Plan, space: int) -> Surroundings:
             found.reached[route.target] = np.maximum(found.reached.get(route.target, -1), behind)
             ways.setdefault(route.target, set()).update(_onward(way, route) for way in ways[route.source])
     found.noisy = any(reached in plan.noisy for reached in found.reached)
-    found.complete = found.complete and not any(reached in plan.unknown for reached in found.reached)
+    unknown = _unknown_features(plan)
+    found.complete = found.complete and not any(
+        (unknown[reached] & (units >= 0)).any() for reached, units in found.reached.items() if reached in unknown
+    )
     for reached in found.reached.keys() & (plan.readers | plan.outputs | plan.unknown):
         found.ways |= ways[reached]
+    return found
+
+
+def _unknown_features(plan: Plan) -> dict[int, NDArray[np.bool_]]:
+    """Return which features of spaces hold something that is not understood, alone or together with others."""
+    found = {space: np.ones(plan.spaces[space].size, dtype=bool) for space in plan.unknown}
+    count = -1
+    while count != (count := sum(int(features.sum()) for features in found.values())):
+        for route in plan.routes:
+            if route.source not in found:
+                continue
+            source, target = found[route.source], plan.spaces[route.target].size
+            behind = found.setdefault(route.target, np.zeros(target, dtype=bool))
+            if route.folded:
+                np.logical_or.at(behind, route.index, source)
+            else:
+                behind |= (route.index >= 0) & source[route.index]
     return found
 
 

@@ -188,7 +188,8 @@ def _call_symbolically(layer: Any, *args: Any, **kwargs: Any) -> list[Any] | Non
         kwargs = {**kwargs, "training": True}
     kwargs = {key: value for key, value in kwargs.items() if value is not None or key in parameters}
     try:
-        outputs = keras.tree.flatten(layer.call(*args, **kwargs))
+        with keras.StatelessScope():  # what `call` assigns or draws is not kept
+            outputs = keras.tree.flatten(layer.call(*args, **kwargs))
     except Exception:  # code of the user that needs real numbers, or functions of one backend
         return None
     return outputs if outputs and all(isinstance(part, keras.KerasTensor) for part in outputs) else None

@@ -76,8 +76,10 @@ def matmul(call: Call, plan: Plan) -> None:
     source = plan.space_of(x)
     units = plan.result(call.outputs[0], signed=True)
     plan.mix(source, units, Operand(matrix), "variable", as_taps)
-    if id(matrix) in plan.owners:
-        plan.units.append(UnitsAt(plan.owners[id(matrix)], (units,)))
+    owner = plan.owners.get(id(matrix))
+    if owner is not None:
+        names = [name for name, value in vars(owner).items() if value is matrix]
+        plan.units.append(UnitsAt(owner, (units,), attribute=names[0] if names else matrix.name))
 
 
 def spread_groups(kernel: NDArray[Any], groups: int) -> NDArray[Any]:
