@@ -334,9 +334,10 @@ def test_the_last_layer_of_a_model_that_cannot_be_opened_is_its_output_unless_it
     assert UnitReader(model, ["two", "hidden"]).paths == [f"{body}/hidden", "head/two"]
     [state] = judge_model(UnitReader(model.body, ["out"]), {}, False)
     assert state.verdict == "transient"
-    around = keras.Sequential([model.body, L.Dense(2)])
-    around(np.ones((1, 3), "float32"))
-    assert UnitReader(around).paths == [f"{body}/hidden", f"{body}/out"]
+    if keras.backend.backend() != "jax":  # which refuses to put such a model into another
+        around = keras.Sequential([model.body, L.Dense(2)])
+        around(np.ones((1, 3), "float32"))
+        assert UnitReader(around).paths == [f"{body}/hidden", f"{body}/out"]
 
 
 def test_every_array_is_fetched_once_per_reading(monkeypatch):
