@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from keras_initkit._checks import is_custom_float
 from keras_initkit.units.arrays import to_numpy
+from keras_initkit.units.paths import layer_paths
 
 _FEWEST_VALUES = 4  # fewer may be equal by chance, as in half precision
 
@@ -53,17 +54,17 @@ def find_twins(model: Any) -> list[Twins]:
     Args:
         model: a built model.
     """
-    groups: dict[tuple[Any, bytes], list[_Owned]] = {}
+    groups: dict[tuple[Any, ...], list[_Owned]] = {}
     for owned in _owned_variables(model):
         array = to_numpy(owned.variable)
         if _is_random(array) and not _is_deterministic(owned.initializer):
-            groups.setdefault((array.shape, array.dtype.str, array.tobytes()), []).append(owned)  # type: ignore[arg-type]
+            groups.setdefault((array.shape, array.dtype.str, array.tobytes()), []).append(owned)
     return [_twins(group) for group in groups.values() if len(group) > 1]
 
 
 def _owned_variables(model: Any) -> list[_Owned]:
     found, seen = [], set()
-    for path, layer in _all_layers(model):
+    for path, layer in layer_paths(model):
         for variable in layer._trainable_variables:
             if id(variable) not in seen and len(variable.shape) >= 2:
                 seen.add(id(variable))
@@ -73,16 +74,6 @@ def _owned_variables(model: Any) -> list[_Owned]:
                 initializer = getattr(layer, argument, None)
                 known = argument if initializer is not None else None
                 found.append(_Owned(path, layer, variable, known, initializer))
-    return found
-
-
-def _all_layers(model: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for layer in model._flatten_layers(include_self=False, recursive=False):
-        if layer is getattr(model, "_functional", None):
-            continue
-        found.append((f"{prefix}{layer.name}", layer))
-        found.extend(_all_layers(layer, f"{prefix}{layer.name}/"))
     return found
 
 
