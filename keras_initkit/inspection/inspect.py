@@ -108,10 +108,12 @@ def _judged_by_gradients(
     unknown = [state.units.layer for state in states if not state.units.consumers_known]
     if not unknown:
         return states, []
-    notes = [f"What reads the units of {', '.join(unknown)} is not known: judged by incoming weights and gradients."]
+    unread = f"What reads the units of {', '.join(unknown)} is not known"
     if draws_numbers(reader.model):
-        notes.append("A layer of your own draws random numbers, which may separate equal units.")
-    elif any(not state.units.consumers_known and len(state.equal_units) for state in states):
+        own = "a layer of your own draws random numbers, which may separate equal units"
+        return states, [f"{unread}, and {own}: judged by incoming weights."]
+    notes = [f"{unread}: judged by incoming weights and gradients."]
+    if any(not state.units.consumers_known and len(state.equal_units) for state in states):
         batch = synthetic_batch(reader.model, _BATCH) if x is None else x
         if batch is None:
             notes.append("No batch could be made up for this model: give `x`, so that the gradients can be looked at.")

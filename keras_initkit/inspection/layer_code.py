@@ -47,11 +47,6 @@ def _step(holder: Any, layer: Any) -> str:
     return f"._flatten_layers(include_self=False, recursive=False)[{inner.index(layer)}]"
 
 
-def constructor_change(layer: Any, argument: str, value: str) -> str:
-    """Return how an argument of a layer is to be given, as it stands in the user's code."""
-    return f"{type(layer).__name__}(..., name={layer.name!r}, {argument}={value!r})"
-
-
 def new_values(expression: str, variable: str, initializer: str) -> str:
     """Return a line that draws a variable of a built layer anew."""
     target = f"{expression}.{variable}"

@@ -182,7 +182,8 @@ def _verdict(
         return "redundant" if units.frozen else "transient"
     if not _is_informative(count, inputs):
         return "uninformative"
-    return "plateau" if not units.frozen and _nearly_equal(units, similarity, signs) else "healthy"
+    watched = units.comparable and not units.frozen
+    return "plateau" if watched and _nearly_equal(units, similarity, signs) else "healthy"
 
 
 def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
