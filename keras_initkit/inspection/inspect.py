@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from keras_initkit.inspection.checking import check_batch, check_model
 from keras_initkit.inspection.finding import SEVERITIES, Finding
 from keras_initkit.inspection.findings import layer_findings
 from keras_initkit.inspection.gradient_verdicts import judge_by_gradients
-from keras_initkit.inspection.gradients import gradients, unit_gradients
+from keras_initkit.inspection.gradients import gradient_disagreement, gradients, unit_gradients
 from keras_initkit.inspection.own_randomness import draws_numbers
 from keras_initkit.inspection.remedy import fewest_changes
 from keras_initkit.inspection.report import Inspection
@@ -84,10 +87,16 @@ def inspect(model: Any, x: Any = None, y: Any = None, *, optimizer: Any = None) 
         check_batch(model, x, y)
     reader = UnitReader(model)
     reading, analysis = analysed_reading(reader, optimizer)
-    states, notes = _judged_by_gradients(reader, judge_reading(reading, analysis, {}, False), x, y)
+    states = judge_reading(reading, analysis, {}, False)
+    moves = _unit_gradients(reader, states, x, y)
+    states, notes = _judged_by_gradients(reader, states, moves)
     locked = {state.units.layer: state.classes for state in states if state.locked and state.classes is not None}
     forecasts = separation_forecast(model, reader, locked, x, y) if locked and y is not None else {}
     findings = layer_findings(reader, states, fewest_changes(reading, analysis), forecasts)
+    apart = _disagreements(states, moves)
+    for finding in findings:
+        if finding.layer in apart:
+            finding.evidence["gradient_disagreement"] = apart[finding.layer]
     findings += _twin_findings(model, x, y)
     if x is not None:
         findings += _beside(findings, signal_findings(reader, states, forward_signal(model, x)))
@@ -101,10 +110,23 @@ def inspect(model: Any, x: Any = None, y: Any = None, *, optimizer: Any = None) 
     return Inspection(model.name, tuple(findings), _rows(states, findings), tuple(notes))
 
 
+def _unit_gradients(
+    reader: UnitReader, states: Sequence[LayerState], x: Any, y: Any
+) -> dict[str, NDArray[np.floating]] | None:
+    """Return the gradients of the units on the batch, or where they decide on one that is made up; None if not had."""
+    alike = [state for state in states if len(state.equal_units)]
+    if not alike:
+        return {}
+    if x is None and all(state.units.consumers_known for state in alike):
+        return {}
+    batch = synthetic_batch(reader.model, _BATCH) if x is None else x
+    return None if batch is None else unit_gradients(reader.model, reader, gradients(reader.model, batch, y))
+
+
 def _judged_by_gradients(
-    reader: UnitReader, states: list[LayerState], x: Any, y: Any
+    reader: UnitReader, states: list[LayerState], found: dict[str, NDArray[np.floating]] | None
 ) -> tuple[list[LayerState], list[str]]:
-    """Judge layers whose consumers are not known by the gradients of a batch, made up if none is given."""
+    """Judge layers whose consumers are not known by the gradients of their units."""
     unknown = [state.units.layer for state in states if not state.units.consumers_known]
     if not unknown:
         return states, []
@@ -113,17 +135,25 @@ def _judged_by_gradients(
         own = "a layer of your own draws random numbers, which may separate equal units"
         return states, [f"{unread}, and {own}: judged by incoming weights."]
     notes = [f"{unread}: judged by incoming weights and gradients."]
-    if any(not state.units.consumers_known and len(state.equal_units) for state in states):
-        batch = synthetic_batch(reader.model, _BATCH) if x is None else x
-        if batch is None:
-            notes.append("No batch could be made up for this model: give `x`, so that the gradients can be looked at.")
-        else:
-            found = unit_gradients(reader.model, reader, gradients(reader.model, batch, y))
-            states = [
-                judge_by_gradients(state, found[state.units.layer]) if state.units.layer in found else state
-                for state in states
-            ]
-    return states, notes
+    if found is None:
+        return states, [*notes, "No batch could be made up for this model: give `x`, so that there are gradients."]
+    judged = [
+        judge_by_gradients(state, found[state.units.layer]) if state.units.layer in found else state for state in states
+    ]
+    return judged, notes
+
+
+def _disagreements(states: Sequence[LayerState], found: dict[str, NDArray[np.floating]] | None) -> dict[str, float]:
+    """Return the largest disagreement of gradients within the classes of equal units, by layer."""
+    largest = {}
+    for state in states:
+        gradient = (found or {}).get(state.units.layer)
+        if gradient is None or state.equal_classes is None or state.opposite:
+            continue
+        values = gradient_disagreement(gradient, state.equal_classes)
+        if np.isfinite(values).any():
+            largest[state.units.layer] = float(np.nanmax(values))
+    return largest
 
 
 def _twin_findings(model: Any, x: Any, y: Any) -> list[Finding]:

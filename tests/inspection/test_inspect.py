@@ -338,3 +338,13 @@ def test_a_trial_of_training_says_whether_a_lock_is_exact_or_holds_up_to_roundin
     assert "trial_exact" not in errors(ik.inspect(model, x))[0].evidence  # without targets nothing is trained
     if keras.backend.backend() == "tensorflow":
         assert found[0]  # a full group of eight is summed alike
+
+
+def test_with_a_batch_the_disagreement_of_gradients_is_evidence():
+    keras.utils.set_random_seed(0)
+    locked = ik.inspect(perceptron(**constant()), batch(6)).findings
+    assert all(f.evidence["gradient_disagreement"] < 1e-6 for f in locked if f.verdict == "locked")
+    model = sequential(L.Dense(8, "tanh", name="hidden", **constant()), L.Dense(3))
+    [transient] = [f for f in ik.inspect(model, batch(6)).findings if f.verdict == "transient"]
+    assert transient.evidence["gradient_disagreement"] > 0.1
+    assert "gradient_disagreement" not in ik.inspect(model).findings[0].evidence

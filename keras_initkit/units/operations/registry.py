@@ -57,8 +57,3 @@ def handler_of(operation: Any) -> Handler | None:
 def has_units(operation: Any) -> bool:
     """Return whether the layer is of a type whose units are known."""
     return handler_of(operation) in _WITH_UNITS
-
-
-def known_types() -> list[type]:
-    """Return all types with a handler."""
-    return list(_HANDLERS)
