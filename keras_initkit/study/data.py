@@ -1,16 +1,33 @@
 """The data of a study: checked once, given to every replica in the order of its seed."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.trainers.data_adapters import get_data_adapter
+from numpy.typing import NDArray
 
-from keras_initkit._checks import check_finite, describe
+from keras_initkit._checks import describe
+from keras_initkit.study.arrays import checked_arrays, packed, same_length, taken
+from keras_initkit.study.datasets import dataset_of, first_batch, one_pass
+from keras_initkit.study.generators import KeptBatches
+from keras_initkit.study.python_batches import Batches
 from keras_initkit.study.seeding import data_order
 from keras_initkit.study.tensorflow_batches import tensorflow_batches
+from keras_initkit.study.weights import (
+    check_targets_of_classes,
+    checked_class_weight,
+    checked_sample_weight,
+    sample_weight_of_classes,
+)
+from keras_initkit.tracking.fingerprint import data_sha256
 
-_EVALUATION_BATCH = 256
+EVALUATION_BATCH = 256  # samples, for arrays; datasets have their own batches
+
+Triple = tuple[Any, Any, Any]  # x, y, sample_weight; None for what there is not
 
 
 @dataclass(frozen=True)
@@ -18,35 +35,85 @@ class StudyData:
     """Training and validation data.
 
     Attributes:
-        x: inputs: an array, a nested dict, list or tuple of arrays with the samples on axis 0, or a dataset that gives
-            batches by itself (`tf.data.Dataset`, `keras.utils.PyDataset`).
+        x: inputs: an array, a nested dict, list or tuple of arrays with the samples on axis 0, or what gives batches by
+            itself (`tf.data.Dataset`, `keras.utils.PyDataset`, torch `DataLoader`, `GeneratorPasses`).
         y: targets in the same form, or None.
-        validation: `(x, y)`, a dataset, or None.
+        validation: `(x, y)`, `(x, y, sample_weight)`, a dataset, or None: what `fit` takes as `validation_data`.
         samples: number of training samples, None for a dataset.
+        sample_weight: weights of the training samples, nested like y, or None. Class weights are in it already.
+        class_weight: class weights that Keras applies to each batch of a dataset, or None.
     """
 
     x: Any
     y: Any
     validation: Any
     samples: int | None
+    sample_weight: Any = None
+    class_weight: dict[int, float] | None = None
 
     @classmethod
-    def of(cls, x: Any, y: Any, validation_data: Any) -> "StudyData":
+    def of(
+        cls, x: Any, y: Any, validation_data: Any, *, sample_weight: Any = None, class_weight: Any = None
+    ) -> "StudyData":
         """Check and convert what the user gave.
 
+        Args:
+            x: inputs: arrays with the samples on axis 0; a `tf.data.Dataset`, `keras.utils.PyDataset` or torch
+                `DataLoader`; a function without arguments that returns an iterator of batches, called for every pass;
+                or a generator or iterator of batches, which is read once and kept.
+            y: targets of arrays.
+            validation_data: `(x, y)`, `(x, y, sample_weight)`, or whatever else `x` may be, or None.
+            sample_weight: weights of arrays, of shape `(samples,)` or nested like y for several outputs.
+            class_weight: dict from class to weight, as `fit` takes it.
+
         Raises:
-            ValueError: for NaN or infinite values, lengths that differ, no samples, or a generator, which could be read
-                only once.
+            ValueError: for NaN or infinite values, lengths that differ, no samples, batches without an end, or weights
+                that `fit` would not take.
         """
-        if _is_dataset(x):
-            if y is not None:
-                raise ValueError(
-                    f"Expected no `y` beside a dataset, which gives its own targets. Received: y={describe(y)}."
-                )
-            return cls(x, None, _validation(validation_data), None)
-        x, y = _arrays("x", x), _arrays("y", y)
-        samples = _same_length(x=x, y=y)
-        return cls(x, y, _validation(validation_data), samples)
+        class_weight = checked_class_weight(class_weight)
+        dataset = dataset_of(x, class_weight)
+        if dataset is not None:
+            for name, value in (("y", y), ("sample_weight", sample_weight)):
+                if value is not None:
+                    raise ValueError(
+                        f"Expected no `{name}` beside a dataset, which gives its own in its batches. "
+                        f"Received: {name}={describe(value)}."
+                    )
+            left = class_weight if dataset is x else None
+            return cls(dataset, None, _validation(validation_data), None, class_weight=left)
+        x, y = checked_arrays("x", x), checked_arrays("y", y)
+        sample_weight = checked_sample_weight("sample_weight", sample_weight, y)
+        if class_weight is not None:
+            check_targets_of_classes(y, sample_weight)
+            sample_weight = sample_weight_of_classes(y, class_weight)
+        samples = same_length(x=x, y=y, sample_weight=sample_weight)
+        return cls(x, y, _validation(validation_data), samples, sample_weight)
+
+    @property
+    def arrays(self) -> Triple | None:
+        """The training data as `(x, y, sample_weight)`, None for what gives its own batches."""
+        return None if self.samples is None else (self.x, self.y, self.sample_weight)
+
+    def order(self, seed: int, epoch: int) -> NDArray[np.intp]:
+        """Return the order of the samples in an epoch, of shape `(samples,)`; batches are its parts in turn.
+
+        Raises:
+            TypeError: for a dataset, which has its own order.
+        """
+        if self.samples is None:
+            raise TypeError(f"Expected arrays. Received: {describe(self.x)}, which gives its batches in its own order.")
+        return data_order(seed, epoch, self.samples)
+
+    def sha256(self) -> str | None:
+        """Return the fingerprint of all data and weights, None if the content of a dataset cannot be told."""
+        training: Any = (self.x, self.y) if self.sample_weight is None else (self.x, self.y, self.sample_weight)
+        parts = [*training, self.validation] if self.samples is not None else [self.x, self.validation]
+        if self.class_weight is not None:
+            return None
+        try:
+            return data_sha256(tuple(list(part) if isinstance(part, KeptBatches) else part for part in parts))
+        except TypeError:
+            return None
 
     def training(self, seed: int, batch_size: int, epochs: int) -> dict[str, Any]:
         """Return the arguments of `fit` for the data: batches in the order of the seed, or the dataset itself.
@@ -54,26 +121,62 @@ class StudyData:
         The batches are the same on every backend; there may be a callback that belongs to them.
         """
         if self.samples is None:
-            return {"x": self.x, "shuffle": False}
+            weights = {} if self.class_weight is None else {"class_weight": self.class_weight}
+            return {"x": self.x, "shuffle": False, **weights}
         if keras.backend.backend() == "tensorflow":
-            data = (self.x,) if self.y is None else (self.x, self.y)
-            batches = tensorflow_batches(data, batch_size, seed, epochs)
+            batches = tensorflow_batches(packed(self.x, self.y, self.sample_weight), batch_size, seed, epochs)
             return {"x": batches, "steps_per_epoch": -(-self.samples // batch_size), "shuffle": False}
-        batches = Batches(self.x, self.y, batch_size, seed)
-        return {"x": batches, "shuffle": False, "callbacks": [batches.follow_epochs()]}
+        own = Batches(self.x, self.y, batch_size, seed, self.sample_weight)
+        return {"x": own, "shuffle": False, "callbacks": [own.follow_epochs()]}
+
+    def validating(self) -> dict[str, Any]:
+        """Return the arguments of `fit` for the validation data, with the batches that `evaluate` takes."""
+        if self.validation is None:
+            return {}
+        sizes = {"validation_batch_size": EVALUATION_BATCH} if isinstance(self.validation, tuple) else {}
+        return {"validation_data": self.validation, **sizes}
+
+    def pass_batches(self, epoch: int = 0) -> Iterator[Triple]:
+        """Yield the batches of one pass over a dataset, as `fit` sees them in an epoch.
+
+        Args:
+            epoch: number of the epoch since the beginning of a training; a `PyDataset` is told of its end before the
+                first one too, as in every `fit`.
+
+        Raises:
+            TypeError: for arrays, whose batches follow from `order`.
+        """
+        if self.samples is not None:
+            raise TypeError("Expected a dataset. Received: arrays, whose batches follow from `order(seed, epoch)`.")
+        return one_pass(self.x, self.class_weight, first=epoch == 0)
+
+    def training_batches_in_order(self) -> Iterator[Triple]:
+        """Yield the training data as `evaluate` sees it, with the weights of training: views of arrays, or a pass."""
+        return self.pass_batches() if self.arrays is None else _slices(self.arrays)
+
+    def validation_batches(self) -> Iterator[Triple]:
+        """Yield the validation data as `evaluate` sees it: views of arrays, a pass over a dataset, or nothing."""
+        if self.validation is None:
+            return iter(())
+        if isinstance(self.validation, tuple):
+            return _slices(keras.utils.unpack_x_y_sample_weight(self.validation))
+        return one_pass(self.validation)
 
     def evaluate(self, model: Any) -> dict[str, float]:
-        """Return the model's loss and metrics on the training and the validation data, as `fit` names them."""
-        values = _evaluate(model, self.x, self.y)
+        """Return the model's loss and metrics on the training and the validation data, as `fit` names them.
+
+        The weights of training hold here too, so that these values stand before the curves that `fit` gives.
+        """
+        dataset = self.x if self.class_weight is None else get_data_adapter(self.x, class_weight=self.class_weight)
+        values = _evaluate(model, self.arrays or dataset)
         if self.validation is not None:
-            x, y = self.validation if isinstance(self.validation, tuple) else (self.validation, None)
-            values |= {f"val_{name}": value for name, value in _evaluate(model, x, y).items()}
+            values |= {f"val_{name}": value for name, value in _evaluate(model, self.validation).items()}
         return values
 
     def metric_names(self, model: Any) -> list[str]:
         """Return the names of the metrics that `fit` will log, from evaluating a few samples."""
-        inputs, targets = self._few_samples()
-        names = list(model.evaluate(inputs, targets, verbose=0, return_dict=True))
+        inputs, targets, weights = self.few_samples
+        names = list(model.evaluate(inputs, targets, sample_weight=weights, verbose=0, return_dict=True))
         return names if self.validation is None else [*names, *(f"val_{name}" for name in names)]
 
     def same_outputs(self, one: Any, other: Any) -> bool:
@@ -89,98 +192,42 @@ class StudyData:
 
     def one_batch(self) -> Any:
         """Return a few inputs, to build a model that is not built yet."""
-        return self._few_samples()[0]
+        return self.few_samples[0]
 
-    def _few_samples(self) -> tuple[Any, Any]:
-        if self.samples is not None:
-            x = keras.tree.map_structure(lambda array: array[:2], self.x)
-            return x, None if self.y is None else keras.tree.map_structure(lambda array: array[:2], self.y)
-        batch = next(iter(self.x)) if not isinstance(self.x, keras.utils.PyDataset) else self.x[0]
-        if isinstance(batch, (tuple, list)):
-            return batch[0], batch[1] if len(batch) > 1 else None
-        return batch, None
-
-
-class Batches(keras.utils.PyDataset):
-    """Batches of arrays, in an order given by the seed and the epoch.
-
-    The epoch is told by the callback `follow_epochs`: Keras calls a dataset's own `on_epoch_end` once before training
-    too, and its `on_epoch_begin` also when it only looks at the shapes.
-    """
-
-    def __init__(self, x: Any, y: Any, batch_size: int, seed: int):
-        super().__init__()
-        self._x, self._y, self._batch_size, self._seed = x, y, batch_size, seed
-        self._samples = len(keras.tree.flatten(x)[0])
-        self.start_epoch(0)
-
-    def __len__(self) -> int:
-        return -(-self._samples // self._batch_size)
-
-    def __getitem__(self, index: int) -> Any:
-        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        x = keras.tree.map_structure(lambda array: array[chosen], self._x)
-        if self._y is None:
-            return (x,)
-        return x, keras.tree.map_structure(lambda array: array[chosen], self._y)
-
-    def start_epoch(self, epoch: int) -> None:
-        """Shuffle for an epoch."""
-        self._order = data_order(self._seed, epoch, self._samples)
-
-    def follow_epochs(self) -> Any:
-        """Return the callback that shuffles at the beginning of every epoch."""
-        return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: self.start_epoch(epoch))
-
-
-def _is_dataset(x: Any) -> bool:
-    if isinstance(x, keras.utils.PyDataset):
-        return True
-    if any(cls.__module__.startswith("tensorflow.python.data") for cls in type(x).__mro__):
-        return True
-    if hasattr(x, "__next__"):
-        raise ValueError(
-            "Expected data that can be read once per replica: arrays, a tf.data.Dataset or a keras.utils.PyDataset. "
-            f"Received: x={describe(x)}, which is used up after one pass. Collect it into arrays first."
-        )
-    return False
-
-
-def _arrays(name: str, data: Any) -> Any:
-    def convert(part: Any) -> Any:
-        array = np.asarray(part)
-        if array.dtype == object or array.ndim == 0:
-            raise ValueError(
-                f"Expected `{name}` to be an array, or a dict or list of arrays, with the samples on the first axis. "
-                f"Received: {name}={describe(part)}."
-            )
-        check_finite(name, array, "Remove these samples, or fill the gaps before the study.")
-        return array
-
-    return None if data is None else keras.tree.map_structure(convert, data)
-
-
-def _same_length(**data: Any) -> int:
-    lengths = {
-        name: sorted({len(a) for a in keras.tree.flatten(part)}) for name, part in data.items() if part is not None
-    }
-    found = sorted({length for each in lengths.values() for length in each})
-    if len(found) != 1 or found[0] == 0:
-        raise ValueError(f"Expected the same number of samples, at least one, everywhere. Received: lengths {lengths}.")
-    return found[0]
+    @cached_property
+    def few_samples(self) -> Triple:
+        """A few samples as a step of training gets them; read once from a dataset."""
+        if self.arrays is None:
+            return first_batch(self.x, self.class_weight)
+        x, y, sample_weight = (taken(part, slice(2)) for part in self.arrays)
+        return x, y, sample_weight
 
 
 def _validation(data: Any) -> Any:
-    if data is None or _is_dataset(data):
-        return data
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise ValueError(f"Expected `validation_data` to be a pair (x, y) or a dataset. Received: {describe(data)}.")
-    x, y = _arrays("validation x", data[0]), _arrays("validation y", data[1])
-    _same_length(validation_x=x, validation_y=y)
-    return x, y
+    if data is None:
+        return None
+    dataset = dataset_of(data)
+    if dataset is not None:
+        return dataset
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError(
+            "Expected `validation_data` to be a triple (x, y, sample_weight), a pair (x, y) or a dataset. "
+            f"Received: {describe(data)}."
+        )
+    x, y = checked_arrays("validation x", data[0]), checked_arrays("validation y", data[1])
+    sample_weight = checked_sample_weight("validation sample_weight", data[2], y) if len(data) == 3 else None
+    same_length(validation_x=x, validation_y=y, validation_sample_weight=sample_weight)
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
 
 
-def _evaluate(model: Any, x: Any, y: Any) -> dict[str, float]:
-    sizes = {} if _is_dataset(x) else {"batch_size": _EVALUATION_BATCH}
-    values = model.evaluate(x, y, verbose=0, return_dict=True, **sizes)
+def _slices(data: Triple) -> Iterator[Triple]:
+    for start in range(0, len(keras.tree.flatten(data[0])[0]), EVALUATION_BATCH):
+        x, y, sample_weight = (taken(part, slice(start, start + EVALUATION_BATCH)) for part in data)
+        yield x, y, sample_weight
+
+
+def _evaluate(model: Any, data: Any) -> dict[str, float]:
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    sizes = {"batch_size": EVALUATION_BATCH} if isinstance(data, tuple) else {}
+    values = model.evaluate(x, y, sample_weight=sample_weight, verbose=0, return_dict=True, **sizes)
     return {name: float(value) for name, value in values.items()}

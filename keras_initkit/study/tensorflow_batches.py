@@ -13,7 +13,7 @@ def tensorflow_batches(data: tuple[Any, ...], batch_size: int, seed: int, epochs
     """Return a `tf.data.Dataset` with the batches of all epochs, the same as those of `Batches`.
 
     Args:
-        data: `(x,)` or `(x, y)`, each an array or a nest of arrays with the samples on axis 0.
+        data: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, each an array or a nest of arrays with the samples on axis 0.
         batch_size: samples per step.
         seed: seed of the order.
         epochs: number of epochs.
