@@ -55,3 +55,8 @@ def packed(x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, ...]:
 def taken(data: Any, chosen: Any) -> Any:
     """Return the chosen samples of a nest of arrays: views for a slice, copies for indices; None stays None."""
     return None if data is None else keras.tree.map_structure(lambda array: array[chosen], data)
+
+
+def no_batches(source: Any) -> ValueError:
+    """Return the error for data that give no batches at all."""
+    return ValueError(f"Expected at least one batch. Received: none from {describe(source)}.")

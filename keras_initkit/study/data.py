@@ -106,14 +106,14 @@ class StudyData:
 
     def sha256(self) -> str | None:
         """Return the fingerprint of all data and weights, None if the content of a dataset cannot be told."""
-        training: Any = (self.x, self.y) if self.sample_weight is None else (self.x, self.y, self.sample_weight)
-        parts = [*training, self.validation] if self.samples is not None else [self.x, self.validation]
-        if self.class_weight is not None:
+        training = [self.x, self.y] if self.samples is not None else [self.x]
+        if self.sample_weight is not None:
+            training.append(self.sample_weight)
+        known = self.samples is not None or isinstance(self.x, KeptBatches)
+        if not known or not isinstance(self.validation, (tuple, KeptBatches, type(None))):
             return None
-        try:
-            return data_sha256(tuple(list(part) if isinstance(part, KeptBatches) else part for part in parts))
-        except TypeError:
-            return None
+        parts = (list(part) if isinstance(part, KeptBatches) else part for part in (*training, self.validation))
+        return data_sha256(tuple(parts))
 
     def training(self, seed: int, batch_size: int, epochs: int) -> dict[str, Any]:
         """Return the arguments of `fit` for the data: batches in the order of the seed, or the dataset itself.

@@ -9,6 +9,7 @@ import numpy as np
 from keras.src.trainers.data_adapters import get_data_adapter, is_tf_dataset, is_torch_dataloader
 
 from keras_initkit._checks import describe
+from keras_initkit.study.arrays import no_batches
 from keras_initkit.study.generators import GeneratorPasses, KeptBatches
 from keras_initkit.study.weights import check_targets_of_classes, sample_weight_of_classes
 
@@ -52,7 +53,7 @@ def first_batch(dataset: Any, class_weight: dict[int, float] | None = None) -> t
         return x, y, sample_weight
     for batch in get_data_adapter(dataset, class_weight=class_weight).get_numpy_iterator():
         return keras.utils.unpack_x_y_sample_weight(batch)
-    raise _empty(dataset)
+    raise no_batches(dataset)
 
 
 def one_pass(
@@ -88,7 +89,7 @@ def _check_end(dataset: Any) -> None:
     if endless:
         raise ValueError(f"Expected a dataset that ends after one pass. Received: {describe(dataset)}. {advice}")
     if empty:
-        raise _empty(dataset)
+        raise no_batches(dataset)
 
 
 def _check_class_weight(dataset: Any) -> None:
@@ -99,7 +100,3 @@ def _check_class_weight(dataset: Any) -> None:
         )
     _, y, sample_weight = first_batch(dataset)
     check_targets_of_classes(y, sample_weight)
-
-
-def _empty(dataset: Any) -> Exception:
-    return ValueError(f"Expected at least one batch. Received: none from {describe(dataset)}.")

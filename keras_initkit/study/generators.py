@@ -14,12 +14,13 @@ import numpy as np
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 from keras_initkit._checks import describe
-from keras_initkit.study.arrays import checked_arrays, packed, same_length
+from keras_initkit.study.arrays import checked_arrays, no_batches, packed, same_length
 from keras_initkit.study.memory import free_memory
 from keras_initkit.study.weights import check_targets_of_classes, checked_sample_weight, sample_weight_of_classes
 
 _ENDLESS = 100_000  # batches of one pass
 _SHARE = 0.25  # of the free memory, for batches that are kept
+_END = object()
 
 
 class KeptBatches(keras.utils.PyDataset):
@@ -45,12 +46,13 @@ class KeptBatches(keras.utils.PyDataset):
                 raise ValueError(
                     f"Expected an iterator of at most {_ENDLESS} batches and {_size(limit)} (a quarter of the free "
                     "memory), since it can be read only once and what it gives is kept. "
-                    f"Received: {number + 1} batches of {_size(held)} from {describe(batches)}, and more. Give a generator function, which is called "
+                    f"Received: {number + 1} batches of {_size(held)}, and more, from {describe(batches)}. "
+                    "Give a generator function, which is called "
                     "for every pass, or a tf.data.Dataset; end an endless one with itertools.islice or `.take(n)`."
                 )
             self._batches.append(copied)
         if not self._batches:
-            raise _empty(batches)
+            raise no_batches(batches)
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -95,14 +97,15 @@ class GeneratorPasses(DataAdapter):
                     "`lambda: itertools.islice(batches(), n)`, or give a tf.data.Dataset with `.take(n)`."
                 )
         if count == 0:
-            raise _empty(function)
+            raise no_batches(function)
         self._count = count
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        seen = 0
-        for seen, batch in enumerate(self._function(), start=1):
-            if self._count and seen > self._count:
-                raise self._uneven(f"more than {self._count}")
+        seen, batches = 0, iter(self._function())
+        for seen, batch in enumerate(batches, start=1):
+            # Keras asks for no more than it expects, so the end is looked for before the last batch is given.
+            if seen == self._count and next(batches, _END) is not _END:
+                raise self._uneven(f"more than {seen}")
             yield _standard(batch, seen - 1, self._class_weight)
         if self._count and seen != self._count:
             raise self._uneven(str(seen))
@@ -218,9 +221,6 @@ def _check_nest(nest: Any, batch: Any, number: int) -> None:
         ) from None
 
 
-def _empty(source: Any) -> Exception:
-    return ValueError(f"Expected at least one batch. Received: none from {describe(source)}.")
-
-
 def _size(nbytes: int) -> str:
-    return f"{nbytes / 2**30:.3g} GiB"
+    unit = next((power for power in (3, 2, 1) if nbytes >= 1000**power), 0)
+    return f"{nbytes / 1000**unit:.3g} {('bytes', 'kB', 'MB', 'GB')[unit]}"

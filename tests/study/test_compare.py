@@ -274,7 +274,7 @@ def test_bad_data_are_refused_before_training():
         ik.compare(build_model, holed, Y, initializers=["zeros"], seeds=1)
     with pytest.raises(ValueError, match="same number of samples"):
         ik.compare(build_model, X, Y[:-1], initializers=["zeros"], seeds=1)
-    with pytest.raises(ValueError, match="read once per replica"):
-        ik.compare(build_model, iter([X]), initializers=["zeros"], seeds=1)
+    with pytest.raises(ValueError, match="at least one batch. Received: none from <list_iterator"):
+        ik.compare(build_model, iter([]), initializers=["zeros"], seeds=1)
     with pytest.raises(TypeError, match="`build_model` to be a function"):
         ik.compare("model", X, Y, initializers=["zeros"], seeds=1)
