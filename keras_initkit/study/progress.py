@@ -49,9 +49,9 @@ class StudyProgress:
         if self._bar:
             self._bar.update(self._task, description=text)
 
-    def epoch(self) -> None:
-        """Count one epoch."""
-        self._done += 1
+    def epochs(self, count: int) -> None:
+        """Count epochs."""
+        self._done += count
         if self._bar:
             self._bar.update(self._task, completed=self._done)
 

@@ -37,6 +37,7 @@ class StudyResults:
         pictures: initializer name -> layer -> cosine matrices `(units, units)` before and after training, of the first
             seed.
         url: address of the comparison in the MLflow UI, empty if nothing was tracked.
+        engine: how the replicas were trained, and why.
     """
 
     records: tuple[Replica, ...]
@@ -46,6 +47,7 @@ class StudyResults:
     colours: dict[str, str]
     pictures: Pictures = field(default_factory=dict)
     url: str = ""
+    engine: str = ""
 
     @property
     def initializers(self) -> list[str]:
@@ -203,6 +205,7 @@ class StudyResults:
             "target_source": self.target_source,
             "colours": self.colours,
             "url": self.url,
+            "engine": self.engine,
         }
         with path.open("wb") as file:
             np.savez_compressed(file, manifest=np.array(json.dumps(manifest)), **pack(self.pictures))  # type: ignore[arg-type]
@@ -236,6 +239,7 @@ class StudyResults:
             colours=content["colours"],
             pictures=pictures,
             url=content["url"],
+            engine=content.get("engine", ""),
         )
 
 

@@ -1,16 +1,19 @@
 """compare(): initializers x seeds, trained on the same batches, compared with intervals, kept in MLflow."""
 
-import contextlib
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from keras_initkit import initializers as kit_initializers
 from keras_initkit._checks import check_choice, check_integer, describe
 from keras_initkit.convergence import Target, parse_target
 from keras_initkit.study.data import StudyData
-from keras_initkit.study.engines.sequential import Group, Outcome, SequentialEngine, WrongModel
+from keras_initkit.study.engines.group import Member, Outcome, Training, WrongModel
+from keras_initkit.study.engines.sequential import SequentialEngine
+from keras_initkit.study.engines.stacked import StackedEngine, joined_notes
+from keras_initkit.study.grouping import groups_of
 from keras_initkit.study.identity import StudyIdentity
 from keras_initkit.study.naming import colours, named_initializers
 from keras_initkit.study.progress import StudyProgress
@@ -33,6 +36,8 @@ def compare(
     seeds: int | Sequence[int] = 10,
     epochs: int = 20,
     batch_size: int = 32,
+    sample_weight: Any = None,
+    class_weight: dict[int, float] | None = None,
     target: float | str | Target | None = None,
     engine: str = "auto",
     experiment: str | None = None,
@@ -67,19 +72,24 @@ def compare(
     Args:
         build_model: function from an initializer to a compiled Keras model. It is called once per replica, with what
             was given: a name for a name of Keras, else an instance that gives new values to every layer.
-        x: training inputs: an array of shape `(samples, ...)`, a dict or list of such arrays, or a `tf.data.Dataset`
-            or `keras.utils.PyDataset` (whose order of batches is its own then).
+        x: training inputs: an array of shape `(samples, ...)`, a dict or list of such arrays; or what gives its own
+            batches in its own order: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a function without arguments that
+            returns an iterator of batches, or a generator, which is read once.
         y: training targets in the same form. Defaults to `None`.
-        validation_data: `(x, y)` or a dataset. Defaults to `None`.
+        validation_data: `(x, y)`, `(x, y, sample_weight)` or a dataset. Defaults to `None`.
         initializers: list of initializers, or dict `{name: initializer}`; whatever `ik.initializers.get` takes. Seeds
             they have are replaced by those of the study.
         seeds: number n of seeds (0 to n - 1), or the seeds. Defaults to 10.
         epochs: budget of every replica. Defaults to 20.
         batch_size: samples per step. Defaults to 32.
+        sample_weight: weights of the training samples, as in `fit`. Defaults to `None`.
+        class_weight: dict from class to weight, as in `fit`. Defaults to `None`.
         target: what counts as having learned: a number (the training loss to reach) or a text such as
             `"val_accuracy >= 0.95"`. Defaults to `None`: 90 % of the way from the lowest median loss before training
             of an initializer to the lowest mean final loss of one, taken from the same study, as its summary says.
-        engine: `"sequential"`, or `"auto"` for the fastest that is exact. Defaults to `"auto"`.
+        engine: `"stacked"` trains the replicas together as one program (TensorFlow and JAX), with the results of
+            `fit`; `"sequential"` trains them one by one through `fit`; `"auto"` stacks where that is exact, and says
+            in `results.engine` what was done and why. Defaults to `"auto"`.
         experiment: name of the MLflow experiment. Defaults to `None`: nothing is tracked.
         callbacks: Keras callbacks that are given to every `fit`.
         resume: whether replicas that the experiment already has (same data, code of `build_model` and of what it uses,
@@ -99,7 +109,7 @@ def compare(
         TypeError: if `build_model` does not return a compiled Keras model.
         TrackingError: if the MLflow store cannot be used; before any training.
     """
-    check_choice("engine", engine, ("auto", "sequential"))
+    check_choice("engine", engine, ("auto", "stacked", "sequential"))
     check_integer("epochs", epochs, 1)
     check_integer("batch_size", batch_size, 1)
     if not callable(build_model) or hasattr(build_model, "layers"):
@@ -108,62 +118,70 @@ def compare(
             f"Received: build_model={describe(build_model)}."
         )
     named = named_initializers(initializers)
-    data = StudyData.of(x, y, validation_data)
+    data = StudyData.of(x, y, validation_data, sample_weight=sample_weight, class_weight=class_weight)
     study = _Study(
-        engine=SequentialEngine(build_model, data, epochs, batch_size, _callback_list(callbacks), _describe_model),
+        training=Training(build_model, data, epochs, batch_size, _callback_list(callbacks), _describe_model),
+        engine=engine,
         named=named,
         seeds=_seed_list(seeds),
         target=None if target is None else parse_target(target),
         catch=catch if isinstance(catch, tuple) else (catch,),
         progress=StudyProgress(verbose, len(named) * len(_seed_list(seeds)) * epochs),
     )
-    identity = study.probe()
     if experiment is None:
+        study.probe()
         return study.results(study.train(None, {}, {}))
-    reusable = resume and not callbacks and identity.reproducible
-    study_id = identity.study_id if reusable else uuid.uuid4().hex[:12]
-    tracker = StudyTracker(experiment, study_id, identity.params)
-    with tracker.summary_run():
+    with StudyTracker(experiment) as tracker:
+        identity = study.probe()
+        reusable = resume and not callbacks and identity.reproducible
+        tracker.open(identity.study_id if reusable else uuid.uuid4().hex[:12], identity.params)
         keys = {(n, s): identity.replica_key(i, s) for n, i in named.items() for s in study.seeds}
         known = tracker.finished(list(keys.values())) if reusable else {}
-        results = study.results(study.train(tracker, keys, known))
-        tracker.score(results)
-        return replace(results, url=tracker.summarise(results))
+        return tracker.complete(study.results(study.train(tracker, keys, known)))
 
 
 @dataclass(frozen=True)
 class _Study:
-    engine: SequentialEngine
+    training: Training
+    engine: str
     named: dict[str, Any]
     seeds: list[int]
     target: Target | None
     catch: tuple[type[Exception], ...]
     progress: StudyProgress
+    notes: list[str] = field(default_factory=list)
 
     @property
     def colours(self) -> dict[str, str]:
         return colours(list(self.named))
 
-    def probe(self) -> StudyIdentity:
-        """Build one model, to refuse what cannot work before anything is trained or tracked."""
-        engine = self.engine
-        model = self._first_model()
-        if self.target is not None:
-            check_metric(self.target, engine.data.metric_names(model))
-        return StudyIdentity.of(engine.build_model, model, engine.data, engine.epochs, engine.batch_size)
+    @cached_property
+    def members(self) -> list[Member]:
+        """All replicas, in the order of the initializers."""
+        return [Member(name, _maker(identifier), s) for name, identifier in self.named.items() for s in self.seeds]
 
-    def _first_model(self) -> Any:
-        """Return the model of the first initializer that can be built; failures that are caught come up in training."""
+    @cached_property
+    def first_model(self) -> Any:
+        """The model of the first initializer that can be built; failures that are caught come up in training."""
         failure: Exception | None = None
         for name, identifier in self.named.items():
             try:
-                return self.engine.build(Group(name, _maker(identifier), self.seeds), self.seeds[0])
+                return self.training.build(Member(name, _maker(identifier), self.seeds[0]))
             except self.catch as error:
                 if isinstance(error, WrongModel):
                     raise
                 failure = error
         assert failure is not None
         raise failure
+
+    def probe(self) -> StudyIdentity:
+        """Build one model, to refuse what cannot work before anything is trained or tracked."""
+        training = self.training
+        if self.target is not None:
+            check_metric(self.target, training.data.metric_names(self.first_model))
+        return StudyIdentity.of(
+            training.build_model, self.first_model, training.data, training.epochs, training.batch_size
+        )
 
     def train(
         self,
@@ -172,43 +190,51 @@ class _Study:
         known: dict[str, dict[str, Any]],
     ) -> list[Outcome]:
         """Train all replicas that are not known yet; each is scored and tracked as soon as it is finished."""
-        outcomes = []
+        old = {(m.name, m.seed): known[key] for m in self.members if (key := keys.get((m.name, m.seed), "")) in known}
+        done = {place: self._known(Replica.from_dict(record), place[0]) for place, record in old.items()}
+        self._add_pictures(done, tracker)
+        drawn = {name for (name, _), outcome in done.items() if outcome.pictures}
+        left = [member for member in self.members if (member.name, member.seed) not in done]
         with self.progress:
-            for name, identifier in self.named.items():
-                old = {s: Replica.from_dict(known[keys[name, s]]) for s in self.seeds if keys.get((name, s)) in known}
-                group = Group(name, _maker(identifier), [s for s in self.seeds if s not in old])
-                fresh = {o.replica.seed: o for o in self._train_group(group, tracker, keys)}
-                known_here = {s: self._known(replica, name) for s, replica in old.items()}
-                if tracker and known_here:
-                    first = next(iter(known_here.values()))
-                    first.pictures.update(tracker.pictures(first.replica.run_id))
-                    if first.pictures:
-                        fresh = {seed: replace(outcome, pictures={}) for seed, outcome in fresh.items()}
-                outcomes += [fresh.get(s) or known_here[s] for s in self.seeds]
-                self.progress.reached(len(outcomes) * self.engine.epochs)
-        return outcomes
+            self.progress.reached(len(done) * self.training.epochs)
+            for group in groups_of(left, self.first_model, self.training):
+                for outcome in self._trained(group):
+                    name = outcome.replica.initializer
+                    # One seed is enough to look at; the numbers of all are in the rows.
+                    pictures = {} if name in drawn else outcome.pictures
+                    drawn |= {name} if pictures else set()
+                    done[name, outcome.replica.seed] = self._finish(replace(outcome, pictures=pictures), tracker, keys)
+                    self.progress.reached(len(done) * self.training.epochs)
+        return [done[member.name, member.seed] for member in self.members]
 
-    def _train_group(
-        self, group: Group, tracker: StudyTracker | None, keys: dict[tuple[str, int], str]
-    ) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        self.progress.name(group.name)
-        with contextlib.closing(self.engine.train(group, self.progress.epoch)) as trained:
-            for outcome in trained:
-                replica = scored(outcome.replica, self.target, self.engine.epochs)
-                # One seed is enough to look at; the numbers of all are in the rows.
-                pictures = {} if any(earlier.pictures for earlier in outcomes) else outcome.pictures
-                if tracker is not None:
-                    key, colour = keys[group.name, replica.seed], self.colours[group.name]
-                    replica = replace(replica, run_id=tracker.record(replica, key, colour, pictures))
-                if outcome.exception is not None and not isinstance(outcome.exception, self.catch):
-                    raise outcome.exception
-                outcomes.append(replace(outcome, replica=replica, pictures=pictures))
-        return outcomes
+    def _trained(self, group: list[Member]) -> Iterator[Outcome]:
+        if self.engine == "sequential":
+            self.notes.append(f"{len(group)} replicas one after the other through `fit`")
+            yield from SequentialEngine(self.training).train(group, self.progress.epochs)
+            return
+        engine = StackedEngine(self.training, strict=self.engine == "stacked")
+        yield from engine.train(group, self.progress.epochs)
+        self.notes.extend(engine.notes)
+
+    def _finish(self, outcome: Outcome, tracker: StudyTracker | None, keys: dict[tuple[str, int], str]) -> Outcome:
+        replica = scored(outcome.replica, self.target, self.training.epochs)
+        if tracker is not None:
+            key, colour = keys[replica.initializer, replica.seed], self.colours[replica.initializer]
+            tracker.record(replica, key, colour, outcome.pictures)
+        if outcome.exception is not None and not isinstance(outcome.exception, self.catch):
+            raise outcome.exception
+        return replace(outcome, replica=replica, weights=[])
 
     def _known(self, replica: Replica, name: str) -> Outcome:
         """Return the outcome of a replica that need not be trained; in this study it may go by another name."""
-        return Outcome(scored(replace(replica, initializer=name), self.target, self.engine.epochs))
+        return Outcome(scored(replace(replica, initializer=name), self.target, self.training.epochs))
+
+    def _add_pictures(self, done: dict[tuple[str, int], Outcome], tracker: StudyTracker | None) -> None:
+        """Add to the first known replica of each initializer the pictures that its run keeps."""
+        first = {name: outcome for (name, _), outcome in reversed(list(done.items()))}
+        for outcome in first.values():
+            if tracker is not None:
+                outcome.pictures.update(tracker.pictures(outcome.replica.run_id))
 
     def results(self, outcomes: list[Outcome]) -> StudyResults:
         replicas = [outcome.replica for outcome in outcomes]
@@ -218,12 +244,13 @@ class _Study:
             if outcome.pictures:
                 pictures.setdefault(outcome.replica.initializer, outcome.pictures)
         return StudyResults(
-            records=tuple(scored(replica, target, self.engine.epochs) for replica in replicas),
-            budget=self.engine.epochs,
+            records=tuple(scored(replica, target, self.training.epochs) for replica in replicas),
+            budget=self.training.epochs,
             target=target,
             target_source="given" if self.target else FROM_STUDY,
             colours=self.colours,
             pictures=pictures,
+            engine=joined_notes(self.notes),
         )
 
 

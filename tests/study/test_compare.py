@@ -30,7 +30,7 @@ def results():
 
 
 def test_curves_start_with_epoch_0(results):
-    assert set(results.curves) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert set(results.curves) == {"loss", "accuracy", "val_loss", "val_accuracy", "grad/norm"}
     for name in results.initializers:
         assert results.curves["loss"][name].shape == (3, 5)
         assert np.isfinite(results.curves["val_accuracy"][name]).all()
@@ -138,7 +138,7 @@ def test_training_is_traced_once_per_initializer(monkeypatch):
         return original(self, force)
 
     monkeypatch.setattr(keras.Model, "make_train_function", noted)
-    study(seeds=3, epochs=1)
+    study(seeds=3, epochs=1, engine="sequential")
     assert traced == [True, False, False] * 2
 
 
@@ -250,7 +250,7 @@ def test_build_model_must_return_a_compiled_model(build, received):
         ({"seeds": [1, 1]}, "different seeds"),
         ({"epochs": 0}, "`epochs` to be an integer of at least 1"),
         ({"batch_size": 0}, "`batch_size` to be an integer of at least 1"),
-        ({"engine": "quantum"}, "`engine` to be one of 'auto', 'sequential'"),
+        ({"engine": "quantum"}, "`engine` to be one of 'auto', 'stacked', 'sequential'"),
         ({"target": "val_acuracy >= 0.9"}, "Did you mean 'val_accuracy'"),
         ({"target": "val_loss <= 1", "validation_data": None}, "Give `validation_data`"),
         ({"seeds": 2.0}, "`seeds` to be an integer of at least 1. Received: seeds=2.0"),

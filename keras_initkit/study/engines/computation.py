@@ -3,10 +3,12 @@
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_initkit.study.data import StudyData
 from keras_initkit.tracking.fingerprint import model_sha256
 
-_TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics", "make_train_function")
+OWN_TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics", "make_train_function", "fit")
 
 
 def same_computation(one: Any, other: Any) -> bool:
@@ -15,9 +17,38 @@ def same_computation(one: Any, other: Any) -> bool:
     Required are the same architecture, optimizer and compile arguments, and no training step of the user's own, nor
     state that Keras does not know, since neither can be compared.
     """
-    if type(one) is not type(other) or _has_own_training(one) or _has_foreign_state(one):
+    if type(one) is not type(other) or own_training(one) or foreign_state(one):
         return False
     return _facts(one) == _facts(other)
+
+
+def same_function(one: Any, other: Any, data: StudyData) -> bool:
+    """Return whether the outputs of two models of the same computation agree once they have the same variables.
+
+    What is no variable and in no config, such as a constant drawn while a model was built, shows here alone.
+    """
+    values = list(zip(one.variables, (variable.value for variable in other.variables), strict=True))
+    inputs = data.one_batch()
+    with keras.StatelessScope(values):
+        ours = keras.tree.flatten(one(inputs, training=False))
+    theirs = keras.tree.flatten(other(inputs, training=False))
+    pairs = zip(map(keras.ops.convert_to_numpy, ours), map(keras.ops.convert_to_numpy, theirs), strict=True)
+    return all(np.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True) for a, b in pairs)
+
+
+def own_training(model: Any) -> list[str]:
+    """Return the methods of training that the user's class has of its own."""
+    return [name for name in OWN_TRAINING if getattr(type(model), name, None) is not getattr(keras.Model, name, None)]
+
+
+def foreign_state(model: Any) -> list[str]:
+    """Return the names of the layers that hold a variable of the backend itself."""
+    return [
+        layer.name
+        for layer in [model, *model._flatten_layers(include_self=False)]
+        for value in vars(layer).values()
+        if type(value).__name__ in ("ResourceVariable", "Parameter") and not isinstance(value, keras.Variable)
+    ]
 
 
 def _facts(model: Any) -> tuple[Any, ...]:
@@ -28,16 +59,3 @@ def _facts(model: Any) -> tuple[Any, ...]:
     optimizer = model.optimizer.get_config()
     optimizer.pop("name", None)
     return model_sha256(model), type(model.optimizer), repr(optimizer), compiled, variables
-
-
-def _has_own_training(model: Any) -> bool:
-    return any(getattr(type(model), name, None) is not getattr(keras.Model, name, None) for name in _TRAINING)
-
-
-def _has_foreign_state(model: Any) -> bool:
-    """Return whether some layer holds a variable of the backend itself."""
-    return any(
-        type(value).__name__ in ("ResourceVariable", "Parameter") and not isinstance(value, keras.Variable)
-        for layer in [model, *model._flatten_layers(include_self=False)]
-        for value in vars(layer).values()
-    )

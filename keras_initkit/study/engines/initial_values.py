@@ -1,11 +1,12 @@
 """The initial values of every replica of an initializer, without building every model."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
-from keras_initkit.study.engines.build_record import BuildRecord, recorded_build
+from keras_initkit.study.engines.build_record import BuildRecord, draw_seeds, recorded_build
 from keras_initkit.study.engines.build_replay import BuildReplay, NotReplayable, same_bits
 from keras_initkit.study.engines.model_difference import constant_difference, constants_of, structural_difference
 from keras_initkit.units.arrays import to_numpy
@@ -46,6 +47,7 @@ class InitialValues:
         first = recorded_build(build, first_seed)
         self.model = first.model
         self._seeds, self._constants = first.seeds, constants_of(first.model)
+        self._drawn = {first_seed: first.seeds}
         self._values = _values_of(first.model)
         self._proven = False
         self._replay, self._reason = self._first_replay(first)
@@ -74,11 +76,22 @@ class InitialValues:
         if self._proven and self._replay is not None:
             return self._replay.values(seed)
         other = recorded_build(self._build, seed)
+        self._drawn[seed] = other.seeds
         values = _values_of(other.model)
         self._check_computation(other, seed)
         if self._replay is not None:
             self._compare(self._replay, other, seed, values)
         return values
+
+    def with_seeds_of(self, seed: int, description: Any) -> Any:
+        """Return a description of the first model with the seeds that Keras drew for another one in place of its own.
+
+        Args:
+            seed: seed of a replica whose values were asked for.
+            description: nested dicts and lists; seeds stand in it as integers or in texts.
+        """
+        drawn = self._drawn.get(seed) or draw_seeds(seed, len(self._seeds))[0]
+        return _with_numbers(description, dict(zip(self._seeds, drawn, strict=False)))
 
     def _first_replay(self, first: BuildRecord) -> tuple[BuildReplay | None, str]:
         # A plain function may draw from a generator of the model when it is called again.
@@ -137,6 +150,16 @@ class InitialValues:
     def _give_up(self, reason: str) -> None:
         if self._replay is not None:
             self._replay, self._reason = None, reason
+
+
+def _with_numbers(description: Any, numbers: Mapping[int, int]) -> Any:
+    if isinstance(description, dict):
+        return {key: _with_numbers(value, numbers) for key, value in description.items()}
+    if isinstance(description, (list, tuple)):
+        return type(description)(_with_numbers(value, numbers) for value in description)
+    if isinstance(description, str):
+        return re.sub(r"\b\d+\b", lambda found: str(numbers.get(int(found[0]), found[0])), description)
+    return numbers.get(description, description) if type(description) is int else description
 
 
 def _values_of(model: Any) -> list[NDArray[Any]]:

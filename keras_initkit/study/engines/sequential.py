@@ -9,55 +9,20 @@ import math
 import numbers
 import time
 import traceback
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 from numpy.typing import NDArray
 
-from keras_initkit._checks import describe
 from keras_initkit.callbacks.symmetry_monitor import SymmetryMonitor
 from keras_initkit.study.data import StudyData
 from keras_initkit.study.engines.computation import same_computation
+from keras_initkit.study.engines.group import Member, Outcome, Training
 from keras_initkit.study.record import Replica
-from keras_initkit.study.seeding import replica_randomness
 from keras_initkit.units.arrays import to_numpy
 from keras_initkit.units.reading import UnitReader
-
-
-class WrongModel(TypeError):
-    """`build_model` returned something else than a compiled Keras model; no replica can be trained."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Replicas of one initializer.
-
-    Attributes:
-        name: name of the initializer in the study.
-        make_initializer: gives what `build_model` gets, called once per replica inside its randomness.
-        seeds: seeds of the replicas.
-    """
-
-    name: str
-    make_initializer: Callable[[], Any]
-    seeds: Sequence[int]
-
-
-@dataclass
-class Outcome:
-    """A trained replica and what the study draws of it.
-
-    Attributes:
-        replica: the record.
-        exception: the error that ended it, or None.
-        pictures: layer -> cosine matrices before and after training.
-    """
-
-    replica: Replica
-    exception: Exception | None = None
-    pictures: dict[str, tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,82 +30,56 @@ class SequentialEngine:
     """Trains replicas one by one.
 
     Attributes:
-        build_model: the user's function from an initializer to a compiled model.
-        data: the data of the study.
-        epochs: budget of every replica.
-        batch_size: samples per step.
-        callbacks: the user's callbacks, given to every `fit`.
-        describe_model: called with each model before its training; what it returns is kept in the record.
+        training: what all replicas share.
     """
 
-    build_model: Callable[[Any], Any]
-    data: StudyData
-    epochs: int
-    batch_size: int
-    callbacks: Sequence[Any] = ()
-    describe_model: Callable[[Any], dict[str, Any]] = lambda _: {}
+    training: Training
 
-    def train(self, group: Group, on_epoch: Callable[[], None] = lambda: None) -> Generator[Outcome]:
-        """Yield the outcome of every replica of the group, in the order of its seeds; errors are outcomes too."""
-        host = _Host(self.data)
-        for seed in group.seeds:
-            yield self._train_one(group, seed, host, on_epoch)
+    def train(self, members: list[Member], on_epochs: Callable[[int], None] = lambda _: None) -> Iterator[Outcome]:
+        """Yield the outcome of every member, in their order; errors are outcomes too."""
+        host, name = _Host(self.training.data), None
+        for member in members:
+            if member.name != name:
+                host.forget()
+                name = member.name
+            yield self._train_one(member, host, on_epochs)
 
-    def _train_one(self, group: Group, seed: int, host: "_Host", on_epoch: Callable[[], None]) -> Outcome:
+    def _train_one(self, member: Member, host: "_Host", on_epochs: Callable[[int], None]) -> Outcome:
         started = time.perf_counter()
+        training = self.training
         try:
-            model = host.take(self.build(group, seed))
-            initial_state = self.describe_model(model)
-            curves, monitor = self._fit(model, seed, on_epoch)
+            built = training.build(member)
+            initial_state = training.describe_model(built)
+            model = host.take(built)
+            curves, monitor = self._fit(model, member.seed, on_epochs)
         except Exception as error:
             host.forget()
             lines = traceback.format_exception_only(error)
-            replica = Replica(group.name, seed, "failed", "".join(lines).strip(), time.perf_counter() - started)
+            replica = Replica(member.name, member.seed, "failed", "".join(lines).strip(), time.perf_counter() - started)
             return Outcome(replica, error)
         replica = Replica(
-            group.name,
-            seed,
+            member.name,
+            member.seed,
             seconds=time.perf_counter() - started,
             curves=curves,
             symmetry=monitor.rows if monitor else [],
             initial_state=initial_state,
         )
-        return Outcome(replica, pictures=_pictures(monitor) if monitor else {})
-
-    def build(self, group: Group, seed: int) -> Any:
-        """Return the built and compiled model of one replica, before training."""
-        with replica_randomness(seed):
-            return self._build(group)
-
-    def _build(self, group: Group) -> Any:
-        model = self.build_model(group.make_initializer())
-        if not isinstance(model, keras.Model) or not getattr(model, "compiled", False):
-            what = "an uncompiled model" if isinstance(model, keras.Model) else describe(model)
-            raise WrongModel(
-                f"Expected `build_model(kernel_initializer)` to return a compiled keras.Model. Received: {what}. "
-                "Call `model.compile(...)` in it and return the model."
-            )
-        if not model.built:
-            model(self.data.one_batch(), training=False)
-        return model
+        weights = [to_numpy(variable) for variable in model.variables]
+        return Outcome(replica, pictures=_pictures(monitor) if monitor else {}, weights=weights)
 
     def _fit(
-        self, model: Any, seed: int, on_epoch: Callable[[], None]
+        self, model: Any, seed: int, on_epochs: Callable[[int], None]
     ) -> tuple[dict[str, list[float]], SymmetryMonitor | None]:
-        curves = {name: [value] for name, value in self.data.evaluate(model).items()}
+        data, epochs = self.training.data, self.training.epochs
+        curves = {name: [value] for name, value in data.evaluate(model).items()}
         monitor = SymmetryMonitor(on_locked="ignore", log=False) if UnitReader(model).paths else None
-        keeper = _CurveKeeper(curves, on_epoch)
+        keeper = _CurveKeeper(curves, on_epochs)
         own = [keeper] if monitor is None else [monitor, keeper]
-        validation = {} if self.data.validation is None else {"validation_data": self.data.validation}
-        training = self.data.training(seed, self.batch_size, self.epochs)
-        callbacks = [*training.pop("callbacks", []), *own, *self.callbacks]
-        model.fit(
-            **training,
-            **validation,
-            epochs=self.epochs,
-            callbacks=callbacks,
-            verbose=0,
-        )
+        batches = data.training(seed, self.training.batch_size, epochs)
+        callbacks = [*batches.pop("callbacks", []), *own, *self.training.callbacks]
+        model.fit(**batches, **data.validating(), epochs=epochs, callbacks=callbacks, verbose=0)
+        keeper.fill_up(epochs)
         return curves, monitor
 
 
@@ -177,9 +116,12 @@ class _Host:
 
 
 class _CurveKeeper(keras.callbacks.Callback):
-    def __init__(self, curves: dict[str, list[float]], on_epoch: Callable[[], None]):
+    """Keeps the logs of every epoch, and ends the training of a replica whose loss is not finite: it has diverged."""
+
+    def __init__(self, curves: dict[str, list[float]], on_epochs: Callable[[int], None]):
         super().__init__()
-        self._curves, self._on_epoch = curves, on_epoch
+        self._curves, self._on_epochs = curves, on_epochs
+        self._diverged = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         seen = {name: value for name, value in (logs or {}).items() if isinstance(value, numbers.Real)}
@@ -188,7 +130,15 @@ class _CurveKeeper(keras.callbacks.Callback):
             self._curves.setdefault(name, [math.nan] * (epoch + 1))
         for name, curve in self._curves.items():
             curve.append(float(seen.get(name, math.nan)))
-        self._on_epoch()
+        self._on_epochs(1)
+        if not math.isfinite(self._curves["loss"][-1]):
+            self._diverged = self.model.stop_training = True
+
+    def fill_up(self, epochs: int) -> None:
+        """Let the curves of a replica that diverged go on as NaN."""
+        if self._diverged:
+            for curve in self._curves.values():
+                curve += [math.nan] * (epochs + 1 - len(curve))
 
 
 def _pictures(monitor: SymmetryMonitor) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:

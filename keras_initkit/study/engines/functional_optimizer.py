@@ -1,0 +1,52 @@
+"""Keras optimizers as functions on TensorFlow, where they change variables in place."""
+
+import functools
+from typing import Any
+
+import keras
+from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+
+def functional_optimizer(optimizer: Any) -> Any:
+    """Return an optimizer whose `stateless_apply` and `finalize_variable_values` work on any backend.
+
+    The result shares the variables of the given one, which is not changed. On TensorFlow `stateless_apply` is refused
+    otherwise.
+
+    Args:
+        optimizer: a built Keras optimizer.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return optimizer
+    kind = type(optimizer)
+    functional = type(kind.__name__, (kind, _on_values()), {})
+    # Not through `copy`, for which Keras writes and reads a file, and new variables come out.
+    twin: Any = object.__new__(functional)
+    vars(twin).update(vars(optimizer))
+    trained = optimizer._trainable_variables
+    _set(twin, "_trainable_variables_indices", {id(variable): place for place, variable in enumerate(trained)})
+    if hasattr(optimizer, "inner_optimizer"):
+        _set(twin, "inner_optimizer", functional_optimizer(optimizer.inner_optimizer))
+    return twin
+
+
+def _set(optimizer: Any, name: str, value: Any) -> None:
+    # Keras' own __setattr__ would track the value, in containers that the original shares.
+    object.__setattr__(optimizer, name, value)
+
+
+@functools.cache
+def _on_values() -> type:
+    """Return a class that stands right before Keras' TensorFlow optimizer and undoes what it overrides.
+
+    What it overrides goes through tf.distribute, which takes nothing but TensorFlow variables; the base class works on
+    values. Methods that an optimizer has of its own stand before both and stay.
+    """
+    from keras.src.backend.tensorflow.optimizer import TFOptimizer
+
+    inherited = {
+        name: getattr(BaseOptimizer, name)
+        for name in vars(TFOptimizer)
+        if not name.startswith("__") and hasattr(BaseOptimizer, name)
+    }
+    return type("OptimizerOnValues", (TFOptimizer,), inherited)

@@ -1,0 +1,126 @@
+"""Steps of many replicas as XLA programs of JAX: one call an epoch, `jax.vmap` over the replicas in a scan."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_initkit.study.engines.batches import BatchLayout
+from keras_initkit.study.engines.program import Step, Tester, Trainer
+from keras_initkit.study.engines.pure_step import PureStep
+
+# A convolution whose kernel is mapped becomes a grouped one, which XLA runs several times slower on processors.
+_NOT_VECTORISED = ("conv_general_dilated",)
+
+
+class JaxProgram:
+    """Trains and evaluates stacked replicas; a state is a list of arrays `(R, ...)`.
+
+    Args:
+        step: the steps of one replica.
+
+    Attributes:
+        one_by_one: operations because of which the replicas are run one after the other, known once a step was traced.
+    """
+
+    def __init__(self, step: PureStep):
+        self._step = step
+        self.one_by_one: set[str] = set()
+        self._results = jax.jit(jax.vmap(step.results))
+        self._finished = jax.jit(jax.vmap(step.finished))
+
+    def trainer(self, layout: BatchLayout) -> Trainer:
+        """Return what trains on batches of that structure."""
+        step = layout.taking(self._step.train)
+        return Trainer(
+            epoch=jax.jit(partial(self._train_epoch, step), static_argnames="batch_size", donate_argnums=0),
+            batch=jax.jit(partial(self._train_batch, step), donate_argnums=0),
+        )
+
+    def tester(self, layout: BatchLayout) -> Tester:
+        """Return what evaluates on batches of that structure."""
+        step = layout.taking(self._step.test)
+        return Tester(
+            data=jax.jit(partial(self._test_data, step), static_argnames="batch_size"),
+            batch=jax.jit(partial(self._test_batch, step)),
+        )
+
+    def place(self, arrays: Sequence[Any]) -> list[Any]:
+        """Return the arrays on the device."""
+        return [jnp.asarray(array) for array in arrays]
+
+    def fetch(self, tensors: Sequence[Any]) -> list[NDArray[Any]]:
+        """Return arrays of the device as arrays of NumPy, which stay when the device's are given away."""
+        return [np.array(tensor) for tensor in tensors]
+
+    def results(self, state: Sequence[Any]) -> dict[str, NDArray[Any]]:
+        """Return what `fit` would log, one value per replica."""
+        found = self._results([state[place] for place in self._step.metric_variables])
+        return {name: np.asarray(value, np.float64) for name, value in found.items()}
+
+    def finished(self, state: Sequence[Any]) -> list[Any]:
+        """Return the state after the last epoch."""
+        return list(self._finished(list(state))) if self._step.averages_weights else list(state)
+
+    def _train_epoch(
+        self, step: Step, state: list[Any], data: list[Any], order: Any, batch_size: int
+    ) -> tuple[list[Any], Any]:
+        samples = order.shape[1]
+        steps, rest = divmod(samples, batch_size)
+        batches = order[:, : steps * batch_size].reshape(len(order), steps, batch_size)
+
+        def one_epoch(state: list[Any], batches: Any, last: Any) -> tuple[list[Any], Any]:
+            def one(state: list[Any], chosen: Any) -> tuple[list[Any], Any]:
+                return step(state, [array[chosen] for array in data])
+
+            state, norms = jax.lax.scan(one, state, batches)
+            total = norms.sum()
+            if rest:
+                state, norm = one(state, last)
+                total += norm
+            return state, total / (steps + bool(rest))
+
+        return self._map(one_epoch, state, batches, order[:, steps * batch_size :])
+
+    def _train_batch(self, step: Step, state: list[Any], batch: list[Any]) -> tuple[list[Any], Any]:
+        return self._map(lambda own: step(own, batch), state)
+
+    def _test_data(self, step: Step, state: list[Any], data: list[Any], batch_size: int) -> list[Any]:
+        samples = len(data[0])
+        steps, rest = divmod(samples, batch_size)
+        batches = [a[: steps * batch_size].reshape(steps, batch_size, *a.shape[1:]) for a in data]
+
+        def all_batches(state: list[Any]) -> list[Any]:
+            state, _ = jax.lax.scan(lambda own, batch: (step(own, batch), None), state, batches)
+            return step(state, [array[steps * batch_size :] for array in data]) if rest else state
+
+        return self._map(all_batches, state)
+
+    def _test_batch(self, step: Step, state: list[Any], batch: list[Any]) -> list[Any]:
+        return self._map(lambda own: step(own, batch), state)
+
+    def _map(self, function: Any, *arguments: Any) -> Any:
+        slow = _operations(function, arguments) & set(_NOT_VECTORISED)
+        self.one_by_one |= slow
+        if slow:
+            return jax.lax.map(lambda own: function(*own), arguments)
+        return jax.vmap(function)(*arguments)
+
+
+def _operations(function: Any, arguments: Any) -> set[str]:
+    """Return the names of the operations that a function of one replica is made of."""
+    one = jax.tree.map(lambda stacked: jax.ShapeDtypeStruct(stacked.shape[1:], stacked.dtype), arguments)
+    return set(_names(jax.make_jaxpr(function)(*one).jaxpr))
+
+
+def _names(program: Any) -> Any:
+    for equation in program.eqns:
+        yield equation.primitive.name
+        for inner in jax.tree.leaves(equation.params, is_leaf=lambda p: hasattr(p, "eqns") or hasattr(p, "jaxpr")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield from _names(inner)

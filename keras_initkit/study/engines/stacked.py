@@ -1,0 +1,155 @@
+"""The stacked engine: replicas whose models differ in nothing but values are trained together, as one program."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from numpy.typing import NDArray
+
+from keras_initkit.study.engines.computation import same_computation, same_function
+from keras_initkit.study.engines.exactness import reason_against_stacking
+from keras_initkit.study.engines.group import Member, Outcome, Training
+from keras_initkit.study.engines.initial_values import DifferentComputation, InitialValues
+from keras_initkit.study.engines.sequential import SequentialEngine
+from keras_initkit.study.engines.stack import Stack
+from keras_initkit.study.engines.stack_size import is_out_of_memory, most_replicas
+from keras_initkit.tracking.errors import first_line
+
+
+class CannotStack(ValueError):
+    """The stacked engine was asked for, and cannot give what `fit` gives."""
+
+
+@dataclass
+class _Kind:
+    """Members whose models share one computation."""
+
+    model: Any
+    members: list[Member] = field(default_factory=list)
+    values: list[list[NDArray[Any]]] = field(default_factory=list)
+    described: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class StackedEngine:
+    """Trains replicas together.
+
+    `build_model` is called for the first two seeds of an initializer, and for every further one only if the values of
+    its variables cannot be had otherwise. Replicas whose models share one computation, of all initializers, form a
+    stack, as many as fit the memory. What cannot be stacked is trained by the sequential engine.
+
+    Args:
+        training: what all replicas share.
+        strict: whether to raise where a replica cannot be stacked.
+
+    Attributes:
+        notes: what was done, one sentence per kind of replicas.
+    """
+
+    training: Training
+    strict: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def train(self, members: list[Member], on_epochs: Callable[[int], None]) -> Iterator[Outcome]:
+        """Yield the outcome of every member, stack by stack; errors are outcomes too.
+
+        Raises:
+            CannotStack: if `strict`, and some replica cannot be stacked.
+        """
+        kinds, left = self._kinds(members)
+        for kind in kinds:
+            yield from self._train_kind(kind, left, on_epochs)
+        if left:
+            yield from SequentialEngine(self.training).train(left, on_epochs)
+
+    def _kinds(self, members: list[Member]) -> tuple[list[_Kind], list[Member]]:
+        kinds: list[_Kind] = []
+        left: list[Member] = []
+        for name in dict.fromkeys(member.name for member in members):
+            own = [member for member in members if member.name == name]
+            build = partial(self.training.build_here, own[0].make_initializer)
+            try:
+                source = InitialValues(build, own[0].seed, self.training.data.same_outputs)
+            except Exception:
+                left += own  # the sequential engine meets the error of each seed, and records it
+                continue
+            reason = reason_against_stacking(source.model, self.training)
+            if reason:
+                self._leave(own, left, reason)
+                continue
+            stacked, values = self._values(source, own, left)
+            kind = self._kind_of(source.model, kinds)
+            kind.members += stacked
+            kind.values += values
+            kind.described += [
+                self._described(source, member, own) for member, own in zip(stacked, values, strict=True)
+            ]
+        return kinds, left
+
+    def _values(
+        self, source: InitialValues, members: list[Member], left: list[Member]
+    ) -> tuple[list[Member], list[list[NDArray[Any]]]]:
+        stacked, values = [], []
+        for member in members:
+            try:
+                values.append(source.of(member.seed))
+                stacked.append(member)
+            except DifferentComputation as error:
+                self._leave([member], left, first_line(error))
+            except Exception:
+                left.append(member)
+        return stacked, values
+
+    def _described(self, source: InitialValues, member: Member, values: list[NDArray[Any]]) -> dict[str, Any]:
+        """Return what the record keeps of the initial state; the model of the source changes its values."""
+        for variable, value in zip(source.model.variables, values, strict=True):
+            variable.assign(value)
+        return source.with_seeds_of(member.seed, self.training.describe_model(source.model))
+
+    def _kind_of(self, model: Any, kinds: list[_Kind]) -> _Kind:
+        for kind in kinds:
+            if same_computation(kind.model, model) and same_function(kind.model, model, self.training.data):
+                return kind
+        kinds.append(_Kind(model))
+        return kinds[-1]
+
+    def _train_kind(self, kind: _Kind, left: list[Member], on_epochs: Callable[[int], None]) -> Iterator[Outcome]:
+        size = most_replicas(kind.model, self.training)
+        start = 0
+        while start < len(kind.members):
+            part = slice(start, start + size)
+            try:
+                stack = Stack(self.training, kind.model, kind.members[part], kind.values[part], kind.described[part])
+                outcomes = stack.train(on_epochs)
+            except Exception as error:
+                if is_out_of_memory(error) and size > 1:
+                    size = -(-size // 2)
+                    continue
+                self._leave(kind.members[start:], left, first_line(error))
+                return
+            self._note(len(outcomes), stack.one_by_one)
+            yield from outcomes
+            start += size
+
+    def _leave(self, members: Sequence[Member], left: list[Member], reason: str) -> None:
+        if self.strict:
+            raise CannotStack(
+                f"Expected a model that can be trained in stacks with the results of `fit`. Received: {reason}. Use "
+                'engine="auto" or "sequential".'
+            )
+        left += members
+        self.notes.append(f"{_counted(len(members))} one after the other through `fit`: {reason}")
+
+    def _note(self, replicas: int, one_by_one: set[str]) -> None:
+        slow = f" ({', '.join(sorted(one_by_one))}: one replica after the other)" if one_by_one else ""
+        self.notes.append(f"{_counted(replicas)} together in one program{slow}")
+
+
+def _counted(replicas: int) -> str:
+    return f"{replicas} replica{'s' if replicas > 1 else ''}"
+
+
+def joined_notes(notes: Sequence[str]) -> str:
+    """Return the notes of all groups in one line, each of them once."""
+    return "; ".join(dict.fromkeys(notes))
