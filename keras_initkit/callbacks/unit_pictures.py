@@ -12,7 +12,7 @@ from keras_initkit.symmetry.classes import equivalence_classes, rounding_toleran
 from keras_initkit.symmetry.similarity import cosine_matrix
 
 # More units than this are more than a figure can show; the first ones are kept.
-_MOST_UNITS = 256
+MOST_UNITS = 256
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class UnitPictures:
             del self._kept[old]
         self._kept[epoch] = {
             state.units.layer: _Kept(
-                state.units.kernel[:, :_MOST_UNITS].copy(),
+                state.units.kernel[:, :MOST_UNITS].copy(),
                 state.units.kernel.shape[1],
-                None if state.classes is None else np.asarray(state.classes)[:_MOST_UNITS],
+                None if state.classes is None else np.asarray(state.classes)[:MOST_UNITS],
                 state.opposite,
             )
             for state in states

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +28,10 @@ _FALSE_ALARM = 1e-4
 # Beyond a tenth of their size the difference of two units no longer grows exponentially: they have separated.
 _NEARLY_EQUAL = 0.1
 # Equal weights have the cosine 1 up to the rounding of a sum in float32.
-_PARALLEL = 1 - 1e-3
+PARALLEL = 1 - 1e-3
 
 # The null distribution of a shape is asked for at every measurement, and takes longer than the measurement itself.
-_is_informative = functools.cache(is_informative)
+says_something = functools.cache(is_informative)
 _max_abs_quantile = functools.cache(max_abs_quantile)
 
 
@@ -102,11 +103,22 @@ class Analysis:
 
 def analysed_reading(reader: UnitReader, optimizer: Any = None) -> tuple[Reading, Analysis]:
     """Read a model and analyse its network; what the optimizer holds is read only where it can matter."""
-    reading = reader.read()
-    analysis = Analysis.of(reading.network)
     optimizer = reader.optimizer if optimizer is None else optimizer
-    if optimizer is not None and optimizer.built and any(map(analysis.is_at_fault, reading.layers)):
-        reading = reader.read(optimizer)
+    holds = optimizer is not None and optimizer.built
+    return analysed(lambda with_slots: reader.read(optimizer if with_slots else None), optimizer_holds=holds)
+
+
+def analysed(read: Callable[[bool], Reading], *, optimizer_holds: bool) -> tuple[Reading, Analysis]:
+    """Read and analyse a network, once more with what the optimizer holds if that can matter.
+
+    Args:
+        read: gives the reading, called with whether what the optimizer holds is to be read along.
+        optimizer_holds: whether the optimizer holds anything.
+    """
+    reading = read(False)
+    analysis = Analysis.of(reading.network)
+    if optimizer_holds and any(map(analysis.is_at_fault, reading.layers)):
+        reading = read(True)
         analysis = Analysis.of(reading.network)
     return reading, analysis
 
@@ -180,10 +192,10 @@ def _verdict(
         return "dead"
     if same_in.any():
         return "redundant" if units.frozen else "transient"
-    if not _is_informative(count, inputs):
+    if not says_something(count, inputs):
         return "uninformative"
     watched = units.comparable and not units.frozen
-    return "plateau" if watched and _nearly_equal(units, similarity, signs) else "healthy"
+    return "plateau" if watched and nearly_equal(units, similarity, signs) else "healthy"
 
 
 def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
@@ -198,18 +210,17 @@ def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
 def _equal_incoming(units: LayerUnits, similarity: Similarity, signs: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return classes of units with equal weights, biases and scales; only units of equal direction are compared."""
     labels = np.arange(units.kernel.shape[1])
-    parallel = np.flatnonzero(similarity.nearest >= _PARALLEL)
+    parallel = np.flatnonzero(similarity.nearest >= PARALLEL)
     if len(parallel):
         vectors = incoming_vectors(units, parallel) * signs[parallel]
         labels[parallel] = parallel[first_of_class(equivalence_classes(vectors, tolerance=rounding(units)))]
     return np.unique(labels, return_inverse=True)[1]
 
 
-def _nearly_equal(units: LayerUnits, similarity: Similarity, signs: NDArray[np.float64]) -> bool:
-    inputs, count = inputs_of(units), units.kernel.shape[1]
-    closest_by_chance = math.sqrt(2 * (1 - _max_abs_quantile(count, inputs, _FALSE_ALARM)))
-    tolerance = min(_NEARLY_EQUAL, closest_by_chance)
-    near = np.flatnonzero(similarity.nearest >= _least_cosine(units.kernel, tolerance))
+def nearly_equal(units: LayerUnits, similarity: Similarity, signs: NDArray[np.float64]) -> bool:
+    """Return whether some units are nearly equal, incoming and outgoing, closer than chance has them."""
+    tolerance = nearness(units)
+    near = np.flatnonzero(similarity.nearest >= least_cosine(units.kernel, tolerance))
     if len(near) < 2:
         return False
     joint = incoming_vectors(units, near) * signs[near]
@@ -218,7 +229,13 @@ def _nearly_equal(units: LayerUnits, similarity: Similarity, signs: NDArray[np.f
     return bool(np.isfinite(joint).all() and shared(equivalence_classes(joint, tolerance=tolerance)).any())
 
 
-def _least_cosine(kernel: NDArray[Any], tolerance: float) -> float:
+def nearness(units: LayerUnits) -> float:
+    """Return the tolerance within which units count as nearly equal."""
+    closest_by_chance = math.sqrt(2 * (1 - _max_abs_quantile(units.kernel.shape[1], inputs_of(units), _FALSE_ALARM)))
+    return min(_NEARLY_EQUAL, closest_by_chance)
+
+
+def least_cosine(kernel: NDArray[Any], tolerance: float) -> float:
     """Return the |cosine| below which two columns differ somewhere by more than the tolerance.
 
     If no entry differs by more than t, measured in units of the largest entry of all, then |a - b|² ≤ d t², and
@@ -226,4 +243,4 @@ def _least_cosine(kernel: NDArray[Any], tolerance: float) -> float:
     """
     squares = np.einsum("ij,ij->j", kernel, kernel, dtype=np.float64)
     shortest = float(squares[squares > 0].min(initial=math.inf)) / (float(np.abs(kernel).max(initial=0.0)) ** 2 or 1.0)
-    return 1.0 - len(kernel) * tolerance**2 / (2 * shortest) - (1.0 - _PARALLEL)
+    return 1.0 - len(kernel) * tolerance**2 / (2 * shortest) - (1.0 - PARALLEL)

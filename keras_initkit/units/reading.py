@@ -155,9 +155,18 @@ class UnitReader:
     def _at(self, path: str) -> "_HiddenLayer":
         return next(h for h in self._hidden if h.path == path)
 
-    def read(self, optimizer: Any = None) -> Reading:
-        """Return the present weights, with what the optimizer holds for them if one is given."""
-        weights = Weights(optimizer)
+    def activations(self) -> list[Any]:
+        """Return the functions that act on single features, as callables."""
+        return [route.activation[1] for route in self._plan.routes if route.activation is not None]
+
+    def read(self, optimizer: Any = None, weights: Weights | None = None) -> Reading:
+        """Return the present weights, with what the optimizer holds for them if one is given.
+
+        Args:
+            optimizer: the optimizer.
+            weights: what fetches the numbers. Defaults to `None`: they are those of the variables.
+        """
+        weights = Weights(optimizer) if weights is None else weights
         network = self._plan.read(weights)
         return Reading(network, [self._read_layer(hidden, network, weights) for hidden in self._hidden])
 
