@@ -1,24 +1,31 @@
 """A study in MLflow: one run per replica, one summary run with table and figures, one saved view."""
 
-import contextlib
-import json
-import math
-import tempfile
+import os
 import warnings
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from keras_initkit.inspection.worst import STATISTICS, worst_value
-from keras_initkit.study.pictures import pack, unpack
+from keras_initkit.study.pictures import unpack
 from keras_initkit.study.record import Replica
-from keras_initkit.tracking.errors import TrackingError, first_line
-from keras_initkit.tracking.finished import PICTURES, RECORD, finished_replicas, kept_arrays
-from keras_initkit.tracking.keys import convergence_name, log_key
-from keras_initkit.tracking.recorder import Recorder
-from keras_initkit.tracking.views import comparison_view, view_url, write_view
+from keras_initkit.study.run_content import (
+    convergence,
+    metric_curves,
+    replica_content,
+    replica_params,
+    summary_content,
+    summary_figures,
+)
+from keras_initkit.tracking import study_store
+from keras_initkit.tracking.closing import status_of
+from keras_initkit.tracking.environment import environment
+from keras_initkit.tracking.errors import TrackingError
+from keras_initkit.tracking.study_store import Content, texts
+from keras_initkit.tracking.views import comparison_view, view_url
+from keras_initkit.tracking.writer import Writer
 
 if TYPE_CHECKING:
     from keras_initkit.study.results import StudyResults
@@ -26,132 +33,207 @@ if TYPE_CHECKING:
 
 # Where `keras-initkit ui` serves a local store.
 _UI_ADDRESS = "http://127.0.0.1:5000"
+_Name = tuple[str, int]  # initializer and seed
 
 
 class StudyTracker:
-    """Writes a study to an MLflow experiment. The summary run is open as long as the study runs.
+    """Writes a study to an MLflow experiment: another process does so in the order of the calls, this one goes on.
 
-    A store that cannot be used at the start is an error; one that fails later is a warning, and the study goes on.
+    MLflow is loaded and the store opened from the moment the tracker is made. The summary run is open from `open` to
+    the end of the block; it is then FINISHED, FAILED or KILLED, as are replicas that had begun. When the block ends,
+    however it ends, all that was recorded is written. A store that cannot be used at the start is an error; one that
+    fails later is one warning, and the study goes on.
+
+    Example:
+
+    ```python
+    with StudyTracker("digits") as tracker:
+        tracker.open(study_id, params)
+        tracker.record(replica, key, "#1f77b4", {})
+        results = tracker.complete(results)
+    ```
 
     Args:
         experiment: name of the experiment.
-        study_id: text that the runs of the study share as the tag `initkit.study`.
-        params: params that all replicas share.
     """
 
-    def __init__(self, experiment: str, study_id: str, params: dict[str, Any]):
+    def __init__(self, experiment: str):
         self._experiment = experiment
-        self._study_id = study_id
-        self._params = params
-        self._recorded: set[str] = set()
-        self._summary = self._open("summary", run_name=f"summary · {study_id}")
+        self._writer = Writer()
+        self._located = self._writer.submit(study_store.locate, os.environ.get("MLFLOW_TRACKING_URI"))
+        self._store = self._writer.submit(study_store.open_store, self._located)
+        self._place: Future[Any]
+        self._summary: Future[Any] | None = None
+        self._study_id = ""
+        self._params: dict[str, str] = {}
+        self._begun: dict[_Name, Future[Any]] = {}
+        self._recorded: dict[_Name, Future[Any]] = {}
+        self._numbers: dict[_Name, dict[str, float]] = {}
+        self._is_new = False
+        self._warned = False
 
-    def _open(self, kind: str, *, run_name: str, tags: dict[str, str] | None = None) -> Recorder:
-        own = {"initkit.study": self._study_id, "initkit.kind": kind, **(tags or {})}
-        return Recorder.open(self._experiment, run_name=run_name, tags=own, on_error="warn", join_active=False)
+    def open(self, study_id: str, params: dict[str, Any]) -> None:
+        """Find or create the experiment and open the summary run.
 
-    @contextlib.contextmanager
-    def summary_run(self) -> Iterator[None]:
-        """Keep the summary run open for the block; it is then FINISHED, FAILED or KILLED."""
-        with self._summary:
-            yield
+        Args:
+            study_id: text that the runs of the study share as the tag `initkit.study`.
+            params: params that all replicas share.
+
+        Raises:
+            TrackingError: if the store cannot be used, or the experiment was deleted.
+        """
+        env = environment()
+        self._study_id, self._params = study_id, texts(params)
+        tags = {"initkit.version": env["version/keras-initkit"], "keras.backend": env["backend"]}
+        tags = {**study_store.context_tags(), **texts(tags)}
+        _, is_new = self._located.result()
+        self._place = self._writer.submit(study_store.find_place, self._store, self._experiment, tags)
+        self._summary = self._open_run(f"summary · {study_id}", "summary", {}, {})
+        if not is_new:  # A file that MLflow can write and has yet to fill need not be waited for.
+            self._store.result()
+            self._place.result()
+        self._is_new = is_new
+
+    def __enter__(self) -> "StudyTracker":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._end(status_of(error))
+        finally:
+            self._writer.close()
+
+    def _end(self, status: str) -> None:
+        """End what is open, once all that was recorded is written."""
+        for recorded in self._recorded.values():
+            self._note(recorded)
+        for name, run in self._begun.items():
+            if name not in self._recorded:
+                self._note(self._writer.submit(study_store.end_run, self._place, run, status))
+            elif self._recorded[name].exception() is not None:
+                self._note(self._writer.submit(study_store.end_run, self._place, run, "FAILED"))
+        if self._summary is not None:
+            self._note(self._writer.submit(study_store.end_run, self._place, self._summary, status))
+
+    def _note(self, future: "Future[Any]") -> Any:
+        """Wait for a result and return it; of failures only the first is warned of, and the result is then None."""
+        try:
+            return future.result()
+        except TrackingError as error:
+            if not self._warned:
+                self._warned = True
+                warnings.warn(
+                    f"Expected to write the study to MLflow. Received: {str(error).rstrip('.')}. The study goes on and "
+                    "its results are complete; runs that could not be written are missing or FAILED in MLflow.",
+                    stacklevel=4,
+                )
+            return None
 
     def finished(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the records of replicas that the experiment already has; see `finished_replicas`."""
-        return finished_replicas(self._summary.client, self._summary.experiment_id, set(keys))
+        if self._is_new:
+            return {}
+        return self._writer.submit(study_store.finished_replicas, self._place, set(keys)).result()
 
     def pictures(self, run_id: str) -> dict[str, Any]:
         """Return the cosine matrices that the run of a replica keeps, `{layer: (before, after)}`."""
-        arrays = kept_arrays(self._summary.client, run_id)
+        arrays = self._writer.submit(study_store.kept_arrays, self._place, run_id).result()
         return next(iter(unpack(arrays).values()), {}) if arrays else {}
 
-    def record(self, replica: Replica, key: str, colour: str, pictures: dict[str, Any]) -> str:
+    def begin(
+        self, initializer: str, seed: int, key: str, colour: str, initial_state: Mapping[str, Any] | None = None
+    ) -> None:
+        """Open the run of a replica whose training begins; `record` or the end of the block ends it.
+
+        Optional: it shows in MLflow what is being trained, and leaves less to be written at the end, where all replicas
+        of a stacked group come at once.
+        """
+        params = {**self._params, **replica_params(initializer, seed, initial_state or {})}
+        self._begun[initializer, seed] = self._open_run(
+            f"{initializer} · seed {seed}", "replica", _replica_tags(key, colour), params
+        )
+
+    def record(self, replica: Replica, key: str, colour: str, pictures: dict[str, Any]) -> None:
         """Write one replica as a run, with the cosine matrices of its units if there are any.
 
+        The id of the run is in what `complete` returns.
+        """
+        self._look_for_failures()
+        name = (replica.initializer, replica.seed)
+        content = replica_content(replica, pictures)
+        content = replace(content, params={**self._params, **content.params})
+        status = "FAILED" if replica.error else "FINISHED"
+        verdict = {"initkit.verdict": replica.verdict}
+        begun = self._begun.get(name)
+        if begun is None or (begun.done() and begun.exception() is not None):
+            tags = self._tags("replica", {**_replica_tags(key, colour), **verdict})
+            run_name = f"{replica.initializer} · seed {replica.seed}"
+            write = partial(self._writer.submit, study_store.record_run, self._place, run_name, tags)
+        else:
+            content = replace(content, tags={**content.tags, **texts(verdict)})
+            write = partial(self._writer.submit, study_store.complete_run, self._place, begun)
+        self._recorded[name] = write(content, status)
+        self._numbers[name] = convergence(replica)
+
+    def complete(self, results: "StudyResults") -> "StudyResults":
+        """Write what depends on all replicas: the numbers about the target, table, figures and the view.
+
         Returns:
-            The id of the run, empty if the store failed.
+            The results with the ids of the runs, empty where the store failed, and the address of the comparison.
         """
-        tags = {"initkit.replica_key": key, "mlflow.runColor": colour}
-        try:
-            recorder = self._open("replica", run_name=f"{replica.initializer} · seed {replica.seed}", tags=tags)
-        except TrackingError as error:
-            warnings.warn(f"{error} The study goes on; this replica is not in MLflow.", stacklevel=2)
-            return ""
-        with recorder:
-            params = {**self._params, **replica.initial_state.get("params", {})}
-            recorder.params({**params, "init/name": replica.initializer, "seed": replica.seed})
-            recorder.curves(_metric_curves(replica))
-            recorder.scalars({**_convergence(replica), "time/seconds": replica.seconds})
-            recorder.tags({"initkit.verdict": replica.verdict})
-            if replica.error:
-                recorder.tags({"initkit.error": replica.error})
-            recorder.artifact_json("initializers.json", replica.initial_state.get("layers", []))
-            recorder.artifact_text(RECORD, json.dumps(replica.to_dict()))
-            if pictures:
-                with tempfile.TemporaryDirectory() as folder:
-                    arrays = pack({replica.initializer: pictures})
-                    np.savez_compressed(Path(folder) / PICTURES, **arrays)  # type: ignore[arg-type]
-                    recorder.artifact_file(Path(folder) / PICTURES)
-            recorder.finish("FAILED" if replica.error else "FINISHED")
-        self._recorded.add(recorder.run_id)
-        return recorder.run_id
+        scores = [self._writer.submit(study_store.fill_run, self._place, *score) for score in self._scores(results)]
+        figures = summary_figures(results)  # drawn while the runs are being written
+        results = replace(results, records=tuple(self._with_run_id(record) for record in results.records))
+        content = summary_content(results, figures)
+        content = replace(content, params={**self._params, **content.params})
+        view = comparison_view(self._study_id, sorted({key for record in results.records for key in _keys(record)}))
+        summary = self._writer.submit(study_store.fill_run, self._place, self._summary, content)
+        saved = self._writer.submit(study_store.save_view, self._place, view)
+        for future in (*scores, summary, saved):
+            self._note(future)
+        place = self._note(self._place)
+        if place is None:
+            return results
+        base = place.uri.rstrip("/") if place.uri.startswith(("http://", "https://")) else _UI_ADDRESS
+        return replace(results, url=view_url(base, place.experiment_id, view.id))
 
-    def score(self, results: "StudyResults") -> None:
-        """Write the numbers that depend on the target to the runs that do not have them.
+    def _scores(self, results: "StudyResults") -> "Iterator[tuple[Future[Any] | str, Content]]":
+        """Yield the run and the numbers of each replica whose numbers are not those that its run has.
 
-        These are all runs if the target was taken from the study, and those of an earlier study, which may have had
-        another target.
+        These are all if the target was taken from the study, and those of an earlier study, which may have had another
+        target.
         """
-        given = results.target_source == "given"
-        client = self._summary.client
         for record in results.records:
-            if record.status == "failed" or not record.run_id or (given and record.run_id in self._recorded):
-                continue
-            try:
-                run = Recorder(client, client.get_run(record.run_id), owner=False, on_error="warn")
-            except Exception as error:
-                warnings.warn(
-                    f"Expected to score run {record.run_id}. Received: {first_line(error)}. The results are complete; "
-                    "the numbers about the target are missing in MLflow.",
-                    stacklevel=2,
-                )
-                return
-            run.scalars(_convergence(record))
+            name = (record.initializer, record.seed)
+            known = self._numbers.get(name, {})
+            new = {key: {0: value} for key, value in convergence(record).items() if known.get(key) != value}
+            run = self._recorded.get(name, record.run_id)
+            if record.status != "failed" and run and new:
+                yield run, Content(curves=new)
 
-    def summarise(self, results: "StudyResults") -> str:
-        """Write table, sentences and figures to the summary run, write the view, and return its address."""
-        run = self._summary
-        run.params({**self._params, "target": str(results.target), "target/source": results.target_source})
-        run.artifact_text("summary.txt", results.summary() + "\n")
-        run.artifact_text("table.csv", results.table().to_csv(index=False))
-        run.artifact_text("replicas.csv", results.replicas.to_csv(index=False))
-        for metric in results.curves:
-            run.artifact_figure(f"figures/curves_{metric}.png", results.plot("curves", metric=metric))
-        run.artifact_figure("figures/ranking.png", results.plot("ranking"))
-        if results.pictures:
-            run.artifact_figure("figures/symmetry.png", results.plot("symmetry"))
-            run.artifact_figure("figures/heatmaps.png", results.plot("heatmaps"))
-        keys = {key for record in results.records for key in _metric_curves(record)}
-        keys |= {key for record in results.records for key in _convergence(record)}
-        view = comparison_view(self._study_id, sorted(keys))
-        write_view(run.client, run.experiment_id, view)
-        uri = str(run.client.tracking_uri)
-        base = uri.rstrip("/") if uri.startswith(("http://", "https://")) else _UI_ADDRESS
-        return view_url(base, run.experiment_id, view.id)
+    def _with_run_id(self, record: Replica) -> Replica:
+        recorded = self._recorded.get((record.initializer, record.seed))
+        return record if recorded is None else replace(record, run_id=self._note(recorded) or "")
+
+    def _look_for_failures(self) -> None:
+        if not self._warned:
+            for future in self._recorded.values():
+                if future.done():
+                    self._note(future)
+
+    def _open_run(self, name: str, kind: str, tags: Mapping[str, str], params: Mapping[str, str]) -> "Future[Any]":
+        content = Content(params=params, tags=self._tags(kind, tags))
+        return self._writer.submit(study_store.open_run, self._place, name, content)
+
+    def _tags(self, kind: str, tags: Mapping[str, str]) -> dict[str, str]:
+        return texts({"initkit.study": self._study_id, "initkit.kind": kind, **tags})
 
 
-def _convergence(replica: Replica) -> dict[str, float]:
-    return {f"convergence/{convergence_name(name)}": value for name, value in replica.metrics.items()}
+def _replica_tags(key: str, colour: str) -> dict[str, str]:
+    return {"initkit.replica_key": key, "mlflow.runColor": colour}
 
 
-def _metric_curves(replica: Replica) -> dict[str, dict[int, float]]:
-    curves = {log_key(name): dict(enumerate(values)) for name, values in replica.curves.items()}
-    by_epoch: dict[int, list[dict[str, Any]]] = {}
-    for row in replica.symmetry:
-        by_epoch.setdefault(row["epoch"], []).append(row)
-    for epoch, rows in by_epoch.items():
-        for statistic in STATISTICS:
-            curves.setdefault(f"symmetry/{statistic}", {})[epoch] = worst_value(rows, statistic)
-            for row in rows:
-                curves.setdefault(log_key(f"symmetry/{row['layer']}/{statistic}"), {})[epoch] = row[statistic]
-    return {key: {step: v for step, v in points.items() if math.isfinite(v)} for key, points in curves.items()}
+def _keys(replica: Replica) -> set[str]:
+    return {*metric_curves(replica), *convergence(replica)}

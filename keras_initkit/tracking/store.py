@@ -36,16 +36,35 @@ def connect(tracking_uri: str | None = None) -> "MlflowClient":
     from mlflow import MlflowClient
 
     uri = store_uri(tracking_uri)
+    check_reachable(uri)
     try:
-        if uri.startswith(("http://", "https://")):
-            _check_server(uri)
-        elif uri.startswith("sqlite:///"):
-            _check_sqlite(uri)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except Exception as error:
         raise unusable(uri, error) from error
     return client
+
+
+def check_reachable(uri: str, *, patience: float = _PATIENCE) -> None:
+    """Raise `TrackingError` if a server does not answer within 5 seconds, or an SQLite file cannot be written.
+
+    Args:
+        uri: address of the store; other kinds of store than these are not looked at.
+        patience: seconds that another writer of the same SQLite file is waited for.
+    """
+    try:
+        if uri.startswith(("http://", "https://")):
+            _check_server(uri)
+        elif uri.startswith("sqlite:///"):
+            _check_sqlite(uri, patience)
+    except Exception as error:
+        raise unusable(uri, error) from error
+
+
+def is_empty(uri: str) -> bool:
+    """Return whether the store is an SQLite file without content, in which MLflow has no tables yet."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    return uri.startswith("sqlite:///") and path.is_file() and path.stat().st_size == 0
 
 
 def unusable(uri: str, error: BaseException) -> TrackingError:
@@ -127,7 +146,7 @@ def _check_server(uri: str) -> None:
             raise
 
 
-def _check_sqlite(uri: str) -> None:
+def _check_sqlite(uri: str, patience: float) -> None:
     """Write to the file and take it back; a file that does not exist yet is created, empty."""
     path, _, query = uri[len("sqlite:///") :].partition("?")
     if path in ("", ":memory:"):
@@ -136,7 +155,7 @@ def _check_sqlite(uri: str) -> None:
     if not is_uri:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(
-        f"{path}?{query}" if is_uri else path, timeout=_PATIENCE, isolation_level=None, uri=is_uri
+        f"{path}?{query}" if is_uri else path, timeout=patience, isolation_level=None, uri=is_uri
     )
     with closing(database):
         for statement in ("BEGIN IMMEDIATE", "CREATE TABLE initkit_probe (x)", "ROLLBACK"):

@@ -70,9 +70,7 @@ def write_view(client: "MlflowClient", experiment_id: str, view: View) -> bool:
         warning and never an error, since the runs are complete without it.
     """
     try:
-        if _version(client) < _FIRST_VERSION:
-            return False
-        client.set_experiment_tag(experiment_id, view.tag, view.value(time.time_ns() // 1_000_000))
+        return save_view(client, experiment_id, view)
     except Exception as error:
         warnings.warn(
             f"Expected to save the view {view.name!r} in experiment {experiment_id}. Received: {first_line(error)}. "
@@ -80,6 +78,13 @@ def write_view(client: "MlflowClient", experiment_id: str, view: View) -> bool:
             stacklevel=2,
         )
         return False
+
+
+def save_view(client: "MlflowClient", experiment_id: str, view: View) -> bool:
+    """Do as `write_view`, but raise where the store fails."""
+    if _version(client) < _FIRST_VERSION:
+        return False
+    client.set_experiment_tag(experiment_id, view.tag, view.value(time.time_ns() // 1_000_000))
     return True
 
 

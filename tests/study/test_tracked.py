@@ -2,6 +2,11 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import keras
 import mlflow
@@ -9,6 +14,9 @@ import numpy as np
 import pytest
 
 import keras_initkit as ik
+from keras_initkit.study.record import Replica
+from keras_initkit.study.tracked import StudyTracker
+from keras_initkit.tracking import writer
 from keras_initkit.tracking.errors import TrackingError
 from tests.study.problem import build_model, digits
 
@@ -16,9 +24,24 @@ X, Y = digits()
 pytestmark = pytest.mark.usefixtures("sqlite_store")
 
 
+@pytest.fixture
+def other_process():
+    """Asks for the process that writes; without it the same functions are called here, which saves its start."""
+
+
+@pytest.fixture(autouse=True)
+def _written_here(request, monkeypatch):
+    if "other_process" not in request.fixturenames:
+        monkeypatch.setattr(writer, "_start", lambda: None)
+
+
 def study(build=build_model, **changes):
     arguments = {"initializers": ["zeros", "he_normal"], "seeds": 2, "epochs": 2, "experiment": "e", "verbose": 0}
     return ik.compare(build, X, Y, validation_data=(X, Y), **(arguments | changes))
+
+
+def store_file():
+    return os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///")
 
 
 def runs(kind="replica"):
@@ -29,6 +52,7 @@ def artifact(run_id, name):
     return mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")
 
 
+@pytest.mark.usefixtures("other_process")
 def test_every_replica_is_a_run_with_epoch_0_symmetry_and_convergence():
     results = study()
     found = runs().set_index("run_id")
@@ -123,38 +147,33 @@ def test_nothing_is_reused_for_another_problem(changes):
     assert len(runs()) == 4
 
 
-def test_a_failed_replica_is_a_failed_run_with_its_error_and_the_study_fails_if_it_is_not_caught():
+def failing(error):
     def build(kernel_initializer):
-        if len(runs()) == 1:
-            raise RuntimeError("disk full")
+        if kernel_initializer == "he_normal":
+            raise error
         return build_model(kernel_initializer)
 
-    study(build, catch=(RuntimeError,))
-    assert sorted(runs()["status"]) == ["FAILED", "FINISHED", "FINISHED", "FINISHED"]
-    assert runs().query("status == 'FAILED'")["tags.initkit.error"].item() == "RuntimeError: disk full"
+    return build
+
+
+def test_a_failed_replica_is_a_failed_run_with_its_error():
+    results = study(failing(RuntimeError("disk full")), catch=(RuntimeError,))
+    found = runs().set_index("params.init/name")
+    assert found.loc["zeros", "status"].tolist() == ["FINISHED", "FINISHED"]
+    assert found.loc["he_normal", "status"].tolist() == ["FAILED", "FAILED"]
+    assert set(found.loc["he_normal", "tags.initkit.error"]) == {"RuntimeError: disk full"}
+    assert set(found["run_id"]) == {record.run_id for record in results.records}
     assert runs("summary")["status"].tolist() == ["FINISHED"]
 
 
-def test_an_error_that_is_not_caught_and_an_interrupt_close_the_summary():
-    def interrupted(kernel_initializer):
-        if len(runs()) == 1:
-            raise KeyboardInterrupt
-        return build_model(kernel_initializer)
-
-    with pytest.raises(KeyboardInterrupt):
-        study(interrupted)
-    assert runs("summary")["status"].tolist() == ["KILLED"]
-    assert runs()["status"].tolist() == ["FINISHED"]
-
-    def broken(kernel_initializer):
-        if len(runs()) == 2:
-            raise RuntimeError("disk full")
-        return build_model(kernel_initializer)
-
-    with pytest.raises(RuntimeError, match="disk full"):
-        study(broken)
-    assert sorted(runs("summary")["status"]) == ["FAILED", "KILLED"]
-    assert sorted(runs()["status"]) == ["FAILED", "FINISHED", "FINISHED"]
+@pytest.mark.parametrize(("error", "ended"), [(KeyboardInterrupt(), "KILLED"), (RuntimeError("full"), "FAILED")])
+def test_what_ends_the_study_closes_the_summary_and_keeps_what_is_done(error, ended):
+    with pytest.raises(type(error)):
+        study(failing(error), engine="sequential")
+    assert runs("summary")["status"].tolist() == [ended]
+    kept = runs()
+    assert kept.query("status == 'FINISHED'")["params.init/name"].tolist() == ["zeros", "zeros"]
+    assert set(kept.query("status != 'FINISHED'")["status"]) <= {ended}
 
 
 def test_a_store_that_cannot_be_written_is_refused_before_training(monkeypatch, tmp_path):
@@ -171,24 +190,108 @@ def test_a_store_that_cannot_be_written_is_refused_before_training(monkeypatch, 
     assert not trained
 
 
-def test_a_store_that_fails_in_the_middle_does_not_end_the_study(monkeypatch, tmp_path):
-    good = os.environ["MLFLOW_TRACKING_URI"]
-    (tmp_path / "file").write_text("")
+def wait_for(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert condition()
+
+
+@pytest.mark.usefixtures("other_process")
+def test_a_store_that_fails_in_the_middle_does_not_end_the_study():
+    file = Path(store_file())
+    whole = []
 
     class Break(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
-            if len(trained) == 1:
-                monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
             trained.append(1)
+            if len(trained) == 2:
+                wait_for(lambda: runs()["status"].tolist() == ["FINISHED"])
+                whole.append(file.read_bytes())
+                file.write_bytes(b"no database" * 1000)
 
     trained = []
-    with pytest.warns(UserWarning, match=r"a database that can be written.*The study goes on") as caught:
+    with pytest.warns(UserWarning, match=r"Expected to write the study to MLflow.*The study goes on") as caught:
         results = study(callbacks=[Break()])
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", good)
-    assert len(caught) == 3
+    file.write_bytes(whole[0])
+    assert len(caught) == 1
     assert [r.status for r in results.records] == ["finished"] * 4
     assert [bool(r.run_id) for r in results.records] == [True, False, False, False]
-    assert len(runs()) == 1
+    assert runs()["run_id"].tolist() == [results.records[0].run_id]
+
+
+def replica(seed):
+    return Replica("zeros", seed, curves={"loss": [2.0, 1.0]}, metrics={"reached_target": 0.0})
+
+
+@pytest.mark.usefixtures("other_process")
+def test_an_interrupt_ends_what_had_begun_as_killed_and_keeps_what_is_done():
+    def interrupted():
+        with StudyTracker("e") as tracker:
+            tracker.open("s", {"batch": 32})
+            for seed in range(3):
+                tracker.begin("zeros", seed, f"key {seed}", "#1f77b4", {"params": {"init/class": "Zeros"}})
+            tracker.record(replica(1), "key 1", "#1f77b4", {})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    found = runs().set_index("params.seed")
+    assert found["status"].to_dict() == {"0": "KILLED", "1": "FINISHED", "2": "KILLED"}
+    assert set(found["params.batch"]) == {"32"}
+    assert set(found["params.init/class"]) == {"Zeros"}
+    assert found["metrics.train/loss"].get("1") == 1.0
+    assert found["tags.initkit.verdict"].get("1") == "unknown"
+    assert runs("summary")["status"].tolist() == ["KILLED"]
+
+
+PROCESS = """
+import os, signal, sys
+from keras_initkit.study.tracked import StudyTracker
+
+with StudyTracker("e") as tracker:
+    tracker.open("s", {})
+    tracker.begin("zeros", 0, "key", "#1f77b4")
+    tracker.finished([])  # the answer comes when all before it is done
+    ENDING
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [("os.kill(os.getpid(), signal.SIGKILL)", "KILLED"), ("sys.exit()", "KILLED"), ("1 / 0", "FAILED")],
+)
+def test_no_run_is_left_open_by_a_process_that_ends(ending, status):
+    subprocess.run([sys.executable, "-c", PROCESS.replace("ENDING", ending)], check=False, stderr=subprocess.DEVNULL)
+    wait_for(lambda: "RUNNING" not in {*runs()["status"], *runs("summary")["status"]})
+    assert runs()["status"].tolist() == runs("summary")["status"].tolist() == [status]
+
+
+@pytest.mark.usefixtures("other_process")
+def test_a_writing_process_that_dies_loses_one_run_at_most():
+    def killed():
+        with StudyTracker("e") as tracker:
+            tracker.open("s", {})
+            tracker.begin("zeros", 0, "key 0", "#1f77b4")
+            tracker.finished([])  # the answer comes when all before it is done
+            process = tracker._writer._process._popen.pid
+            os.kill(process, signal.SIGSTOP)
+            tracker.record(replica(0), "key 0", "#1f77b4", {})
+            time.sleep(0.2)
+            os.kill(process, signal.SIGKILL)
+            tracker.record(replica(1), "key 1", "#1f77b4", {})
+
+    with pytest.warns(UserWarning, match=r"Expected the process that writes to MLflow to go on. Received: an end with"):
+        killed()
+    assert runs().set_index("params.seed")["status"].to_dict() == {"0": "FAILED", "1": "FINISHED"}
+    assert runs("summary")["status"].tolist() == ["FINISHED"]
+
+
+@pytest.mark.usefixtures("other_process")
+def test_a_new_database_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new/mlflow.db")
+    results = study(seeds=1)
+    assert set(runs()["run_id"]) == {record.run_id for record in results.records}
 
 
 def test_an_active_run_of_the_user_is_left_alone():
