@@ -108,18 +108,24 @@ def analysed_reading(reader: UnitReader, optimizer: Any = None) -> tuple[Reading
     return analysed(lambda with_slots: reader.read(optimizer if with_slots else None), optimizer_holds=holds)
 
 
-def analysed(read: Callable[[bool], Reading], *, optimizer_holds: bool) -> tuple[Reading, Analysis]:
+def analysed(
+    read: Callable[[bool], Reading],
+    *,
+    optimizer_holds: bool,
+    analyse: Callable[[Network], Analysis] = Analysis.of,
+) -> tuple[Reading, Analysis]:
     """Read and analyse a network, once more with what the optimizer holds if that can matter.
 
     Args:
         read: gives the reading, called with whether what the optimizer holds is to be read along.
         optimizer_holds: whether the optimizer holds anything.
+        analyse: analyses a network.
     """
     reading = read(False)
-    analysis = Analysis.of(reading.network)
+    analysis = analyse(reading.network)
     if optimizer_holds and any(map(analysis.is_at_fault, reading.layers)):
         reading = read(True)
-        analysis = Analysis.of(reading.network)
+        analysis = analyse(reading.network)
     return reading, analysis
 
 

@@ -106,8 +106,9 @@ def _reached(sources: NDArray[np.bool_], weights: NDArray[np.floating] | None) -
         weights = weights[:, everywhere]
     # A look at one of the weights of each unit is mostly enough.
     reached = weights[:, 0, :, 0] != 0
-    for network in np.flatnonzero(~reached.all(axis=1)):
-        reached[network] = (weights[network] != 0).any(axis=(0, 2))
+    left = ~reached.all(axis=1)
+    if left.any():
+        reached[left] = (weights if left.all() else weights[left]).any(axis=(1, 3))
     return reached
 
 

@@ -18,6 +18,10 @@ from keras_initkit.inspection.stacked_reading import StackedReader
 from keras_initkit.inspection.stacked_verdicts import StackedVerdicts
 from keras_initkit.inspection.state import LayerState
 from keras_initkit.inspection.verdicts import Analysis, analysed, analysed_reading, judge_reading
+from keras_initkit.symmetry.collapsed import CertainlyCollapsed
+from keras_initkit.symmetry.liveness import live_features
+from keras_initkit.symmetry.network import Network
+from keras_initkit.symmetry.partition import Partition
 from keras_initkit.symmetry.similarity import cosine_matrix, unit_similarity
 from keras_initkit.units.reading import Reading
 
@@ -68,6 +72,8 @@ class GroupSymmetry:
         self.layers = self._reader.reader.paths
         self.one_by_one = 0
         self._verdicts = StackedVerdicts(self._reader) if self._reader.stackable else None
+        units = [units.spaces[0][0] for units in self._reader.layers]
+        self._collapsed = CertainlyCollapsed(self._reader.network, units)
         self._rows: list[list[dict[str, Any]]] = [[] for _ in range(replicas)]
         self._doubtful: dict[int, _Doubtful] = {}
         positions = {id(variable): position for position, variable in enumerate(model.variables)}
@@ -169,11 +175,19 @@ class GroupSymmetry:
             return analysed(
                 lambda with_slots: reader.read(values, [np.array(slot) for slot in slots] if with_slots else None),
                 optimizer_holds=reader.has_slots,
+                analyse=self._analysis_of,
             )
         optimizer = self._model.optimizer
         for variable, value in zip([*self._model.variables, *optimizer.variables], [*values, *slots], strict=True):
             variable.assign(value)
         return analysed_reading(reader.reader)
+
+    def _analysis_of(self, network: Network) -> Analysis:
+        """Return what `Analysis.of` says of the units, sooner where all units of a layer are the same."""
+        if not self._collapsed.prove(network):
+            return Analysis.of(network)
+        labels = [np.zeros(space.size, dtype=np.intp) for space in network.spaces]
+        return Analysis(Partition(labels, [np.ones(space.size) for space in network.spaces]), live_features(network))
 
     def _add_row(self, replica: int, epoch: int, row: dict[str, Any], gaps: dict[str, float]) -> None:
         row["epoch"] = epoch
