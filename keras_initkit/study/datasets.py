@@ -11,6 +11,7 @@ from keras.src.trainers.data_adapters import get_data_adapter, is_tf_dataset, is
 from keras_initkit._checks import describe
 from keras_initkit.study.arrays import no_batches
 from keras_initkit.study.generators import GeneratorPasses, KeptBatches
+from keras_initkit.study.tensorflow_batches import with_class_weight
 from keras_initkit.study.weights import check_targets_of_classes, sample_weight_of_classes
 
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
@@ -20,8 +21,8 @@ def dataset_of(x: Any, class_weight: dict[int, float] | None = None) -> Any:
     """Return what gives the batches of `x`, or None if `x` is no dataset or generator.
 
     Args:
-        x: anything. Generators become `GeneratorPasses` (functions) or `KeptBatches` (iterators), whose batches have
-            the class weights as sample weights already; other datasets are returned as they are.
+        x: anything. Generators become `GeneratorPasses` (functions) or `KeptBatches` (iterators). In their batches and
+            those of a `tf.data.Dataset` class weights become sample weights; other datasets are returned as they are.
         class_weight: class to weight, or None.
 
     Raises:
@@ -33,6 +34,8 @@ def dataset_of(x: Any, class_weight: dict[int, float] | None = None) -> Any:
         _check_end(x)
         if class_weight is not None:
             _check_class_weight(x)
+            if is_tf_dataset(x):
+                return with_class_weight(x, class_weight)
         return x
     if hasattr(x, "__next__"):
         return KeptBatches(x, class_weight)

@@ -41,3 +41,30 @@ def _batched(batch_size: int) -> Any:
         return tf.data.Dataset.from_tensor_slices(epoch).batch(batch_size)
 
     return batches
+
+
+def with_class_weight(dataset: Any, class_weight: dict[int, float]) -> Any:
+    """Return a `tf.data.Dataset` of batches `(x, y)` as one of `(x, y, sample_weight)`.
+
+    Classes are read from the targets as in `sample_weight_of_classes`. `fit(class_weight=...)` is not used, since it
+    knows no class beyond the largest in the dict: such a sample is an error on a CPU and has weight 0 on a GPU, where
+    arrays and this function give it weight 1.
+    """
+    import tensorflow as tf
+
+    names = tf.constant(list(class_weight), tf.int64)
+    weights = tf.constant(list(class_weight.values()), keras.config.floatx())
+
+    def rounded(y: Any) -> Any:
+        return tf.cast(tf.round(y) if y.dtype.is_floating else y, tf.int64)
+
+    def weighted(x: Any, y: Any) -> Any:
+        if y.shape.rank > 1:
+            classes = tf.cond(tf.shape(y)[-1] > 1, lambda: tf.argmax(y, -1), lambda: rounded(y[..., 0]))
+        else:
+            classes = rounded(y)
+        matches = tf.equal(classes[..., None], names)
+        named = tf.reduce_sum(tf.where(matches, weights, tf.zeros_like(weights)), -1)
+        return x, y, tf.where(tf.reduce_any(matches, -1), named, tf.ones_like(named))
+
+    return dataset.map(weighted, num_parallel_calls=tf.data.AUTOTUNE)

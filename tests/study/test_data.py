@@ -47,21 +47,22 @@ def test_training_follows_the_order_of_the_seed_epoch_by_epoch():
 
 
 def test_batches_follow_the_order_of_the_seed():
-    batches = Batches({"a": X}, X[:, 0], 4, seed=3)
+    batches = Batches({"a": X}, X[:, 0], 4, seed=3, sample_weight=2 * X[:, 0])
     for epoch in (0, 1):
         batches.start_epoch(epoch)
         order = data_order(3, epoch, 10)
         assert len(batches) == 3
-        x, y = zip(*(batches[i] for i in range(3)), strict=True)
+        x, y, weights = zip(*(batches[i] for i in range(3)), strict=True)
         np.testing.assert_array_equal(np.concatenate([part["a"][:, 0] for part in x]), order)
         np.testing.assert_array_equal(np.concatenate(y), order)
+        np.testing.assert_array_equal(np.concatenate(weights), 2 * order)
     assert not np.array_equal(data_order(3, 0, 10), data_order(3, 1, 10))
     assert not np.array_equal(data_order(3, 0, 10), data_order(4, 0, 10))
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the pipeline of the TensorFlow backend")
 def test_the_pipeline_gives_the_batches_of_the_plain_loop():
-    data = StudyData.of([X, 2 * X], {"t": X[:, 0]}, None)
+    data = StudyData.of([X, 2 * X], {"t": X[:, 0]}, None, sample_weight=3 * X[:, 0])
     arguments = data.training(seed=3, batch_size=4, epochs=2)
     assert arguments["steps_per_epoch"] == 3
     plain = Batches([X, 2 * X], {"t": X[:, 0]}, 4, seed=3)
@@ -70,11 +71,12 @@ def test_the_pipeline_gives_the_batches_of_the_plain_loop():
     for epoch in (0, 1):
         plain.start_epoch(epoch)
         for index in range(3):
-            (a, b), y = batches[3 * epoch + index]
+            (a, b), y, weights = batches[3 * epoch + index]
             (plain_a, plain_b), plain_y = plain[index]
             np.testing.assert_array_equal(a, plain_a)
             np.testing.assert_array_equal(b, plain_b)
             np.testing.assert_array_equal(y["t"], plain_y["t"])
+            np.testing.assert_array_equal(weights["t"], 3 * plain_y["t"])
 
 
 def _draws():

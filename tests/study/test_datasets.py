@@ -94,16 +94,21 @@ def test_a_pass_that_is_left_ends_the_epoch():
 
 
 @pytest.mark.parametrize("make", [Parts, pipeline])
-def test_class_weights_go_to_each_batch(make):
+@pytest.mark.parametrize("class_weight", [CLASS_WEIGHT, {0: 0.5}, {1: 2, 9: 5}])
+@pytest.mark.parametrize(
+    "y", [Y, Y[:, None], np.eye(3, dtype="float32")[Y.astype(int)]], ids=["flat", "integers", "column", "one-hot"]
+)
+def test_class_weights_go_to_each_batch(make, class_weight, y):
     """The oracle is Keras on arrays: `fit` with a learning rate of 0, unshuffled, in the same batches."""
-    expected = Recorder().fit(X, Y, batch_size=4, shuffle=False, class_weight=CLASS_WEIGHT, verbose=0).history["loss"]
-    data = StudyData.of(make(X, Y), None, (X, Y), class_weight=CLASS_WEIGHT)
+    expected = Recorder().fit(X, y, batch_size=4, shuffle=False, class_weight=class_weight, verbose=0).history["loss"]
+    data = StudyData.of(make(X, y), None, (X, y), class_weight=class_weight)
     model = Recorder()
     assert model.fit(**data.training(0, 32, 1), verbose=0).history["loss"] == pytest.approx(expected, rel=1e-6)
-    assert data.evaluate(Recorder())["loss"] == pytest.approx(expected[0], rel=1e-6)
-    assert data.evaluate(Recorder())["val_loss"] == pytest.approx(np.mean((X[:, 0] - Y) ** 2), rel=1e-6)
+    values = data.evaluate(Recorder())
+    assert values["loss"] == pytest.approx(expected[0], rel=1e-6)
+    assert values["val_loss"] == pytest.approx(Recorder().evaluate(X, y, verbose=0), rel=1e-6)
     assert_same_batches(data.pass_batches(), model.trained)
-    np.testing.assert_array_equal(data.few_samples[2], [0.5, 1, 3, 0.5])
+    np.testing.assert_array_equal(data.few_samples[2], [class_weight.get(c, 1) for c in (0, 1, 2, 0)])
     assert data.sha256() is None
 
 
