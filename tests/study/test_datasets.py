@@ -96,7 +96,9 @@ def test_a_pass_that_is_left_ends_the_epoch():
 @pytest.mark.parametrize("make", [Parts, pipeline])
 @pytest.mark.parametrize("class_weight", [CLASS_WEIGHT, {0: 0.5}, {1: 2, 9: 5}])
 @pytest.mark.parametrize(
-    "y", [Y, Y[:, None], np.eye(3, dtype="float32")[Y.astype(int)]], ids=["flat", "integers", "column", "one-hot"]
+    "y",
+    [Y, Y.astype("uint8"), Y[:, None], np.eye(3, dtype="float32")[Y.astype(int)]],
+    ids=["flat", "integers", "column", "one-hot"],
 )
 def test_class_weights_go_to_each_batch(make, class_weight, y):
     """The oracle is Keras on arrays: `fit` with a learning rate of 0, unshuffled, in the same batches."""
