@@ -34,6 +34,13 @@ def main() -> None:
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Seeds per initializer.")
 @click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Budget of every replica.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Samples per step.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "stacked", "sequential"]),
+    default="auto",
+    show_default=True,
+    help="Replicas together as one program, or one by one through fit.",
+)
 @click.option("--target", metavar="TEXT", help="What counts as learned, e.g. 'val_accuracy >= 0.9'.")
 @click.option("--experiment", default=_EXPERIMENT, show_default=True, help="MLflow experiment; '' for no tracking.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Read replicas that are in MLflow already.")
@@ -45,6 +52,7 @@ def compare(
     seeds: int,
     epochs: int,
     batch_size: int,
+    engine: str,
     target: str | None,
     experiment: str,
     resume: bool,
@@ -84,6 +92,7 @@ def compare(
             seeds=seeds,
             epochs=epochs,
             batch_size=batch_size,
+            engine=engine,
             target=target or (digits.TARGET if data is None else None),
             experiment=experiment or None,
             resume=resume,
@@ -91,6 +100,8 @@ def compare(
         )
     print_table(results, console)
     console.print(results.summary(), highlight=False)
+    if results.engine:
+        console.print(f"Trained: {results.engine}.", highlight=False)
     if save:
         console.print(f"Saved: {results.save(save)}")
     if results.url:

@@ -11,7 +11,6 @@ from keras_initkit import initializers
 from keras_initkit.study.code_identity import code_sha256
 from keras_initkit.study.data import StudyData
 from keras_initkit.tracking.environment import environment
-from keras_initkit.tracking.fingerprint import data_sha256
 from keras_initkit.tracking.fit_params import model_params, optimizer_params
 
 
@@ -30,7 +29,7 @@ class StudyIdentity:
     @classmethod
     def of(cls, build_model: Any, model: Any, data: StudyData, epochs: int, batch_size: int) -> "StudyIdentity":
         """Collect the facts from the user's function, one model of the study, and its data."""
-        digest = _or_none(data_sha256, (data.x, data.y, data.validation))
+        digest = data.sha256()
         code = _or_none(code_sha256, build_model)
         params = {
             **model_params(model),

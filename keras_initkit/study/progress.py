@@ -1,6 +1,7 @@
 """Progress of a study on the terminal."""
 
 import sys
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
@@ -54,6 +55,12 @@ class StudyProgress:
         self._done += count
         if self._bar:
             self._bar.update(self._task, completed=self._done)
+
+    def estimate(self, seconds: float, groups: int) -> None:
+        """Tell after the first group about how long the others will take."""
+        if self._bar:
+            about = timedelta(seconds=round(seconds * groups))
+            self._bar.console.print(f"The first group took {seconds:.0f} s; about {about} for the {groups} left.")
 
     def reached(self, epochs: int) -> None:
         """Set the count, after replicas that stopped early, failed or were known."""

@@ -1,25 +1,17 @@
 """compare(): initializers x seeds, trained on the same batches, compared with intervals, kept in MLflow."""
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from keras_initkit import initializers as kit_initializers
 from keras_initkit._checks import check_choice, check_integer, describe
 from keras_initkit.convergence import Target, parse_target
 from keras_initkit.study.data import StudyData
-from keras_initkit.study.engines.group import Member, Outcome, Training, WrongModel
-from keras_initkit.study.engines.sequential import SequentialEngine
-from keras_initkit.study.engines.stacked import StackedEngine, joined_notes
-from keras_initkit.study.grouping import groups_of
-from keras_initkit.study.identity import StudyIdentity
-from keras_initkit.study.naming import colours, named_initializers
+from keras_initkit.study.engines.group import Training
+from keras_initkit.study.naming import named_initializers
 from keras_initkit.study.progress import StudyProgress
-from keras_initkit.study.record import Replica
 from keras_initkit.study.results import StudyResults
-from keras_initkit.study.scoring import FROM_STUDY, check_metric, scored, target_of_study
+from keras_initkit.study.running import RunningStudy
 from keras_initkit.study.seeding import untouched_randomness
 from keras_initkit.study.tracked import StudyTracker
 from keras_initkit.tracking.initial_state import initial_params, initial_state
@@ -119,7 +111,7 @@ def compare(
         )
     named = named_initializers(initializers)
     data = StudyData.of(x, y, validation_data, sample_weight=sample_weight, class_weight=class_weight)
-    study = _Study(
+    study = RunningStudy(
         training=Training(build_model, data, epochs, batch_size, _callback_list(callbacks), _describe_model),
         engine=engine,
         named=named,
@@ -138,127 +130,6 @@ def compare(
         keys = {(n, s): identity.replica_key(i, s) for n, i in named.items() for s in study.seeds}
         known = tracker.finished(list(keys.values())) if reusable else {}
         return tracker.complete(study.results(study.train(tracker, keys, known)))
-
-
-@dataclass(frozen=True)
-class _Study:
-    training: Training
-    engine: str
-    named: dict[str, Any]
-    seeds: list[int]
-    target: Target | None
-    catch: tuple[type[Exception], ...]
-    progress: StudyProgress
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def colours(self) -> dict[str, str]:
-        return colours(list(self.named))
-
-    @cached_property
-    def members(self) -> list[Member]:
-        """All replicas, in the order of the initializers."""
-        return [Member(name, _maker(identifier), s) for name, identifier in self.named.items() for s in self.seeds]
-
-    @cached_property
-    def first_model(self) -> Any:
-        """The model of the first initializer that can be built; failures that are caught come up in training."""
-        failure: Exception | None = None
-        for name, identifier in self.named.items():
-            try:
-                return self.training.build(Member(name, _maker(identifier), self.seeds[0]))
-            except self.catch as error:
-                if isinstance(error, WrongModel):
-                    raise
-                failure = error
-        assert failure is not None
-        raise failure
-
-    def probe(self) -> StudyIdentity:
-        """Build one model, to refuse what cannot work before anything is trained or tracked."""
-        training = self.training
-        if self.target is not None:
-            check_metric(self.target, training.data.metric_names(self.first_model))
-        return StudyIdentity.of(
-            training.build_model, self.first_model, training.data, training.epochs, training.batch_size
-        )
-
-    def train(
-        self,
-        tracker: StudyTracker | None,
-        keys: dict[tuple[str, int], str],
-        known: dict[str, dict[str, Any]],
-    ) -> list[Outcome]:
-        """Train all replicas that are not known yet; each is scored and tracked as soon as it is finished."""
-        old = {(m.name, m.seed): known[key] for m in self.members if (key := keys.get((m.name, m.seed), "")) in known}
-        done = {place: self._known(Replica.from_dict(record), place[0]) for place, record in old.items()}
-        self._add_pictures(done, tracker)
-        drawn = {name for (name, _), outcome in done.items() if outcome.pictures}
-        left = [member for member in self.members if (member.name, member.seed) not in done]
-        with self.progress:
-            self.progress.reached(len(done) * self.training.epochs)
-            for group in groups_of(left, self.first_model, self.training):
-                for outcome in self._trained(group):
-                    name = outcome.replica.initializer
-                    # One seed is enough to look at; the numbers of all are in the rows.
-                    pictures = {} if name in drawn else outcome.pictures
-                    drawn |= {name} if pictures else set()
-                    done[name, outcome.replica.seed] = self._finish(replace(outcome, pictures=pictures), tracker, keys)
-                    self.progress.reached(len(done) * self.training.epochs)
-        return [done[member.name, member.seed] for member in self.members]
-
-    def _trained(self, group: list[Member]) -> Iterator[Outcome]:
-        if self.engine == "sequential":
-            self.notes.append(f"{len(group)} replicas one after the other through `fit`")
-            yield from SequentialEngine(self.training).train(group, self.progress.epochs)
-            return
-        engine = StackedEngine(self.training, strict=self.engine == "stacked")
-        yield from engine.train(group, self.progress.epochs)
-        self.notes.extend(engine.notes)
-
-    def _finish(self, outcome: Outcome, tracker: StudyTracker | None, keys: dict[tuple[str, int], str]) -> Outcome:
-        replica = scored(outcome.replica, self.target, self.training.epochs)
-        if tracker is not None:
-            key, colour = keys[replica.initializer, replica.seed], self.colours[replica.initializer]
-            tracker.record(replica, key, colour, outcome.pictures)
-        if outcome.exception is not None and not isinstance(outcome.exception, self.catch):
-            raise outcome.exception
-        return replace(outcome, replica=replica, weights=[])
-
-    def _known(self, replica: Replica, name: str) -> Outcome:
-        """Return the outcome of a replica that need not be trained; in this study it may go by another name."""
-        return Outcome(scored(replace(replica, initializer=name), self.target, self.training.epochs))
-
-    def _add_pictures(self, done: dict[tuple[str, int], Outcome], tracker: StudyTracker | None) -> None:
-        """Add to the first known replica of each initializer the pictures that its run keeps."""
-        first = {name: outcome for (name, _), outcome in reversed(list(done.items()))}
-        for outcome in first.values():
-            if tracker is not None:
-                outcome.pictures.update(tracker.pictures(outcome.replica.run_id))
-
-    def results(self, outcomes: list[Outcome]) -> StudyResults:
-        replicas = [outcome.replica for outcome in outcomes]
-        target = self.target or target_of_study(replicas)
-        pictures: dict[str, Any] = {}
-        for outcome in outcomes:
-            if outcome.pictures:
-                pictures.setdefault(outcome.replica.initializer, outcome.pictures)
-        return StudyResults(
-            records=tuple(scored(replica, target, self.training.epochs) for replica in replicas),
-            budget=self.training.epochs,
-            target=target,
-            target_source="given" if self.target else FROM_STUDY,
-            colours=self.colours,
-            pictures=pictures,
-            engine=joined_notes(self.notes),
-        )
-
-
-def _maker(identifier: Any) -> Callable[[], Any]:
-    """Return what gives `build_model` its argument: a name of Keras as it is, else a new instance."""
-    if isinstance(identifier, str) and type(kit_initializers.get(identifier)).__module__.startswith("keras."):
-        return lambda: identifier
-    return lambda: kit_initializers.fresh_per_call(identifier)
 
 
 def _callback_list(callbacks: Any) -> tuple[Any, ...]:

@@ -57,7 +57,7 @@ def model_sha256(model: Any) -> str:
     """
     try:
         config = plain(model.get_config())
-    except NotImplementedError:
+    except (NotImplementedError, TypeError):  # TypeError: an initializer or activation that cannot be serialised
         config = None
     layers = [f"{type(layer).__module__}.{type(layer).__name__}" for layer in model._flatten_layers()]
     shapes = [[list(weight.shape), str(weight.dtype)] for weight in model.weights]

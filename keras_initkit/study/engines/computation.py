@@ -1,5 +1,6 @@
 """Whether two models of a study differ in nothing but the values of their variables."""
 
+import re
 from typing import Any
 
 import keras
@@ -55,7 +56,8 @@ def _facts(model: Any) -> tuple[Any, ...]:
     compiled = {
         name: repr(getattr(model, name, None)) for name in ("jit_compile", "run_eagerly", "steps_per_execution")
     }
-    variables = [(v.name, tuple(v.shape), v.dtype) for v in model.variables]
+    # Keras numbers variables without a name per process.
+    variables = [(re.sub(r"_\d+$", "", v.name), tuple(v.shape), v.dtype, v.trainable) for v in model.variables]
     optimizer = model.optimizer.get_config()
     optimizer.pop("name", None)
     return model_sha256(model), type(model.optimizer), repr(optimizer), compiled, variables

@@ -1,6 +1,6 @@
 """What an engine gets and gives: a group of replicas in, an outcome for each of them out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,6 +47,29 @@ class Outcome:
     exception: Exception | None = None
     pictures: dict[str, tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=dict)
     weights: list[NDArray[Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Note:
+    """How some replicas were trained.
+
+    Attributes:
+        replicas: their number.
+        how: how, and why so.
+    """
+
+    replicas: int
+    how: str
+
+
+def joined_notes(notes: Sequence[Note]) -> str:
+    """Return in one line how the replicas of a study were trained."""
+    parts = []
+    for how in dict.fromkeys(note.how for note in notes):
+        counts = [note.replicas for note in notes if note.how == how]
+        groups = f" ({len(counts)} times)" if len(counts) > 1 else ""
+        parts.append(f"{sum(counts)} replica{'s' if sum(counts) > 1 else ''} {how}{groups}")
+    return "; ".join(parts)
 
 
 @dataclass(frozen=True)

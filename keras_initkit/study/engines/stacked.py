@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from keras_initkit.study.engines.computation import same_computation, same_function
 from keras_initkit.study.engines.exactness import reason_against_stacking
-from keras_initkit.study.engines.group import Member, Outcome, Training
+from keras_initkit.study.engines.group import Member, Note, Outcome, Training
 from keras_initkit.study.engines.initial_values import DifferentComputation, InitialValues
 from keras_initkit.study.engines.sequential import SequentialEngine
 from keras_initkit.study.engines.stack import Stack
@@ -44,12 +44,12 @@ class StackedEngine:
         strict: whether to raise where a replica cannot be stacked.
 
     Attributes:
-        notes: what was done, one sentence per kind of replicas.
+        notes: what was done, and why.
     """
 
     training: Training
     strict: bool = False
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     def train(self, members: list[Member], on_epochs: Callable[[int], None]) -> Iterator[Outcome]:
         """Yield the outcome of every member, stack by stack; errors are outcomes too.
@@ -139,17 +139,8 @@ class StackedEngine:
                 'engine="auto" or "sequential".'
             )
         left += members
-        self.notes.append(f"{_counted(len(members))} one after the other through `fit`: {reason}")
+        self.notes.append(Note(len(members), f"one after the other through `fit`, since {reason}"))
 
     def _note(self, replicas: int, one_by_one: set[str]) -> None:
         slow = f" ({', '.join(sorted(one_by_one))}: one replica after the other)" if one_by_one else ""
-        self.notes.append(f"{_counted(replicas)} together in one program{slow}")
-
-
-def _counted(replicas: int) -> str:
-    return f"{replicas} replica{'s' if replicas > 1 else ''}"
-
-
-def joined_notes(notes: Sequence[str]) -> str:
-    """Return the notes of all groups in one line, each of them once."""
-    return "; ".join(dict.fromkeys(notes))
+        self.notes.append(Note(replicas, f"together as one program{slow}"))
