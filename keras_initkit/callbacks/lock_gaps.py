@@ -43,6 +43,18 @@ class LockGaps:
         gaps = {state.units.layer: self._gap(time, state) for state in states}
         return {layer: gap for layer, gap in gaps.items() if gap is not None}
 
+    def follow_collapsed(self, time: float, layer: str, units: int) -> float | None:
+        """Note that all units of a layer are locked and bit-equal, and return their gap; None if it is not followed."""
+        if layer not in self.layers:
+            self.layers[layer] = LockedUnits(np.zeros(units, dtype=np.intp), np.ones(units), units)
+        locked = self.layers[layer]
+        if locked is None:
+            return None
+        locked.times.append(time)
+        # Units that were mirrored when they were locked are as far apart now as they can be.
+        locked.gaps.append(0.0 if (locked.signs == 1).all() or not _has_both_signs(locked) else 2.0)
+        return locked.gaps[-1]
+
     def hold(self, layer: str, count: int) -> bool:
         """Return whether as many units of the layer were found locked, and have stayed equal since, rounding aside."""
         locked = self.layers.get(layer)
@@ -63,6 +75,11 @@ class LockGaps:
         locked.times.append(time)
         locked.gaps.append(gap)
         return gap
+
+
+def _has_both_signs(locked: LockedUnits) -> bool:
+    pairs = np.unique(np.stack([locked.labels, locked.signs]), axis=1)
+    return len(np.unique(pairs[0])) < pairs.shape[1]
 
 
 def _locked_units(state: LayerState) -> LockedUnits | None:

@@ -65,9 +65,10 @@ class Rearrangement:
 
     def of(self, stacks: Sequence[Stack]) -> NDArray[np.floating]:
         """Return the array for every model of the stacks of variables, `(R, ...)`; a view where that is possible."""
-        flats = [_as_float(stacks[variable]).reshape(len(stacks[variable]), -1) for variable in self.variables]
-        if not flats or not self.index.size:
-            return np.zeros((len(stacks[0]), *self.shape), np.float32)
+        count = len(stacks[0])
+        if not self.index.size or not count or not self.variables:
+            return np.zeros((count, *self.shape), np.float32)
+        flats = [_as_float(stacks[variable]).reshape(count, -1) for variable in self.variables]
         flat = flats[0] if len(flats) == 1 else np.concatenate(flats, axis=1)
         if self.steps is not None:
             offset, *steps = self.steps
@@ -92,6 +93,8 @@ class StackedReader:
         layers: the units of the hidden layers, with numbers that mean nothing.
         links: for every link how its numbers are put together; None where they are not needed, or not understood.
         kernels: the same for the weights into the units of every layer.
+        biases: the same for their biases.
+        outgoing: the same for what reads them, of layers where all of that is known.
         self_contained: whether a reading depends on nothing but the values of the variables.
         stackable: whether, besides, all numbers of the links are merely rearranged, so that they can be stacked.
     """
@@ -104,6 +107,8 @@ class StackedReader:
         self.network, self.layers = Network(), list[LayerUnits]()
         self.links: list[Rearrangement | None] = []
         self.kernels: list[Rearrangement | None] = []
+        self.biases: list[Rearrangement | None] = []
+        self.outgoing: dict[int, Rearrangement | None] = {}
         self.stackable = self.self_contained = False
         if self.reader.paths:
             self._explore()
@@ -167,7 +172,14 @@ class StackedReader:
             for number, (one, other) in enumerate(zip(first.network.links, second.network.links, strict=True))
             if not isinstance(one, (Copy, Tie)) and np.array_equal(_numbers(one), _numbers(other))
         }
-        self.kernels = [find(one.kernel, other.kernel) for one, other in zip(first.layers, second.layers, strict=True)]
+        layers = list(zip(first.layers, second.layers, strict=True))
+        self.kernels = [find(one.kernel, other.kernel) for one, other in layers]
+        self.biases = [find(one.bias, other.bias) for one, other in layers]
+        self.outgoing = {
+            position: find(one.outgoing, other.outgoing)
+            for position, (one, other) in enumerate(layers)
+            if one.outgoing is not None and other.outgoing is not None
+        }
         self.self_contained = weights.complete and all(map(_is_free_of_variables, self.reader.activations()))
         self.stackable = self.self_contained and all(
             isinstance(link, (Copy, Tie)) or found is not None or number in self.constants

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_initkit.inspection.stacked_reading import Stack, StackedReader
+from keras_initkit.inspection.stacked_reading import Rearrangement, Stack, StackedReader
 from keras_initkit.inspection.state import inputs_of
 from keras_initkit.inspection.verdicts import PARALLEL, nearly_equal, nearness, says_something
 from keras_initkit.symmetry.certainly_alive import certainly_alive
 from keras_initkit.symmetry.certainly_apart import CertainlyApart
 from keras_initkit.symmetry.classes import rounding_tolerance
+from keras_initkit.symmetry.collapsed import CertainlyCollapsed
 from keras_initkit.symmetry.network import Mix
-from keras_initkit.symmetry.similarity import unit_similarity
 from keras_initkit.symmetry.stacked_similarity import StackedSimilarity, stacked_similarity
 from keras_initkit.units.reading import LayerUnits
 
@@ -34,11 +34,15 @@ class StackedLayer:
         kernel: weights into the units, `(R, inputs, units)`.
         similarity: statistics of these.
         verdicts: for every model the verdict.
+        distinct: number of distinct units, of all models.
+        locked: number of locked units, of all models.
     """
 
     kernel: NDArray[Any]
     similarity: StackedSimilarity
     verdicts: list[str]
+    distinct: int
+    locked: int
 
 
 class StackedVerdicts:
@@ -51,6 +55,9 @@ class StackedVerdicts:
     def __init__(self, reader: StackedReader):
         self._reader = reader
         self._apart = CertainlyApart(reader.network, [units.spaces[0][0] for units in reader.layers])
+        self._collapsed = CertainlyCollapsed(reader.network, [units.spaces[0][0] for units in reader.layers])
+        arrays = [*reader.kernels, *reader.biases, *reader.outgoing.values()]
+        self._has_own_vectors = any(array is None for array in arrays)
         self._units = [sum(units.spaces, ()) for units in reader.layers]
         # Links whose columns are the vectors of which the similarity is measured.
         self._alone = [number for units in reader.layers for number in _only_weights(reader, units)]
@@ -84,11 +91,56 @@ class StackedVerdicts:
             certain[certain] = proved
         places, stacks = _those(certain, places, stacks)
         kept = slice(None) if certain.all() else certain
-        verdicts = self._verdicts(stacks, [close[kept] for close in near])
+        similar = [found if certain.all() else found.of(certain) for found in similar]
+        verdicts = self._verdicts(stacks, similar, [close[kept] for close in near])
+        counts = [units.kernel.shape[1] for units in layers]
         return places, [
-            StackedLayer(kernel[kept], found if certain.all() else found.of(certain), named)
-            for kernel, found, named in zip(kernels, similar, verdicts, strict=True)
+            StackedLayer(kernel[kept], found, named, distinct=count, locked=0)
+            for kernel, found, named, count in zip(kernels, similar, verdicts, counts, strict=True)
         ]
+
+    def judge_collapsed(self, stacks: Sequence[Stack]) -> tuple[NDArray[np.intp], list[StackedLayer]]:
+        """Return which of the models are locked to one unit per layer beyond doubt, and what is found of their layers.
+
+        Units that stand still are not looked for, see `stand_still`. Arguments and results are those of `judge`.
+        """
+        layers, reader = self._reader.layers, self._reader
+        places, stacks = _those(_are_finite(stacks), np.arange(len(stacks[0])), stacks)
+        if reader.has_slots or self._has_own_vectors or any(_cannot_lock(units) for units in layers):
+            places, stacks = places[:0], [stack[:0] for stack in stacks]
+        numbers = reader.numbers(stacks)
+        places, stacks = _those(self._collapsed.prove_all(reader.network, numbers), places, stacks)
+        numbers = reader.numbers(stacks)
+        places, stacks = _those(certainly_alive(reader.network, numbers, self._units), places, stacks)
+        kernels = [self._kernel(position, stacks) for position in range(len(layers))]
+        similar = [stacked_similarity(kernel, inputs_of(units)) for kernel, units in zip(kernels, layers, strict=True)]
+        plain = np.logical_and.reduce([found.plain for found in similar])
+        verdicts = ["locked"] * int(plain.sum())
+        return places[plain], [
+            StackedLayer(kernel[plain], found.of(plain), verdicts, distinct=1, locked=kernel.shape[2])
+            for kernel, found in zip(kernels, similar, strict=True)
+        ]
+
+    def stand_still(self, before: Sequence[NDArray[Any]], values: Sequence[NDArray[Any]]) -> list[bool]:
+        """Return for each layer whether its units did not move, as `left_behind` has it, in a model that trained.
+
+        Args:
+            before: values of the variables at the measurement before, when the model was collapsed beyond doubt.
+            values: values now, when it is so too, and all units of a layer are the same.
+        """
+        then, now = [value[None] for value in before], [value[None] for value in values]
+
+        def first_unit(array: Rearrangement | None, stacks: Sequence[Stack]) -> NDArray[Any]:
+            return np.zeros(0) if array is None else array.of(stacks)[0][:, 0]
+
+        found = []
+        for position, parts in enumerate(zip(self._reader.kernels, self._reader.biases, strict=True)):
+            still = all(np.array_equal(first_unit(part, then), first_unit(part, now)) for part in parts)
+            if still and position in self._reader.outgoing:
+                outgoing = self._reader.outgoing[position]
+                still = bool(first_unit(outgoing, then).any() or not first_unit(outgoing, now).any())
+            found.append(still)
+        return found
 
     def rows(self, position: int, layer: StackedLayer) -> list[dict[str, Any]]:
         """Return the rows of one layer for every model, as `LayerState.row` gives them, with `epoch` 0."""
@@ -97,7 +149,7 @@ class StackedVerdicts:
         fixed = {"epoch": 0, "layer": units.layer, "units": count, "inputs": inputs_of(units)}
         similarity = layer.similarity
         columns = [getattr(similarity, name).tolist() for name in _STATISTICS]
-        others = {"distinct": count, "locked": 0, "dead": 0}
+        others = {"distinct": layer.distinct, "locked": layer.locked, "dead": 0}
         return [
             {**fixed, **dict(zip(_STATISTICS, values, strict=True)), **others, "null_z": z, "verdict": verdict}
             for *values, z, verdict in zip(*columns, similarity.null_z.tolist(), layer.verdicts, strict=True)
@@ -122,14 +174,16 @@ class StackedVerdicts:
         least = _least_cosine(similarity, len(self._reader.layers[position].kernel), tolerance)
         return np.asarray((similarity.nearest >= least[:, None]).sum(axis=1) >= 2)
 
-    def _verdicts(self, stacks: Sequence[Stack], near: list[NDArray[np.bool_]]) -> list[list[str]]:
+    def _verdicts(
+        self, stacks: Sequence[Stack], similar: list[StackedSimilarity], near: list[NDArray[np.bool_]]
+    ) -> list[list[str]]:
         layers, count = self._reader.layers, len(near[0])
         verdicts = [[_without_near_units(units)] * count for units in layers]
         for model in np.flatnonzero(np.logical_or.reduce(near)).tolist():
             reading = self._reader.read([stack[model] for stack in stacks])
             for position, units in enumerate(reading.layers):
                 ones = np.ones(units.kernel.shape[1])
-                if near[position][model] and nearly_equal(units, unit_similarity(units.kernel), ones):
+                if near[position][model] and nearly_equal(units, similar[position].nearest[model], ones):
                     verdicts[position][model] = "plateau"
         return verdicts
 
@@ -143,6 +197,10 @@ def _those(
 
 def _without_near_units(units: LayerUnits) -> str:
     return "healthy" if says_something(units.kernel.shape[1], inputs_of(units)) else "uninformative"
+
+
+def _cannot_lock(units: LayerUnits) -> bool:
+    return units.frozen or units.kernel.shape[1] < 2
 
 
 def _is_watched(units: LayerUnits) -> bool:

@@ -201,7 +201,7 @@ def _verdict(
     if not says_something(count, inputs):
         return "uninformative"
     watched = units.comparable and not units.frozen
-    return "plateau" if watched and nearly_equal(units, similarity, signs) else "healthy"
+    return "plateau" if watched and nearly_equal(units, similarity.nearest, signs) else "healthy"
 
 
 def _has_opposite(labels: NDArray[np.intp], signs: NDArray[np.float64]) -> bool:
@@ -223,10 +223,16 @@ def _equal_incoming(units: LayerUnits, similarity: Similarity, signs: NDArray[np
     return np.unique(labels, return_inverse=True)[1]
 
 
-def nearly_equal(units: LayerUnits, similarity: Similarity, signs: NDArray[np.float64]) -> bool:
-    """Return whether some units are nearly equal, incoming and outgoing, closer than chance has them."""
+def nearly_equal(units: LayerUnits, nearest: NDArray[np.float64], signs: NDArray[np.float64]) -> bool:
+    """Return whether some units are nearly equal, incoming and outgoing, closer than chance has them.
+
+    Args:
+        units: the units.
+        nearest: `(units,)`, |cosine| of each unit to the one closest to it.
+        signs: `(units,)` of 1 and -1, on which side each unit lies.
+    """
     tolerance = nearness(units)
-    near = np.flatnonzero(similarity.nearest >= least_cosine(units.kernel, tolerance))
+    near = np.flatnonzero(nearest >= least_cosine(units.kernel, tolerance))
     if len(near) < 2:
         return False
     joint = incoming_vectors(units, near) * signs[near]

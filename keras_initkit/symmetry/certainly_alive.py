@@ -99,17 +99,22 @@ def _nonzero(link: Copy, values: list[_Values], size: int) -> NDArray[np.bool_]:
 def _reached(sources: NDArray[np.bool_], weights: NDArray[np.floating] | None) -> NDArray[np.bool_]:
     """Return which targets `(R, targets)` have a weight other than zero from one of the sources."""
     assert weights is not None
-    everywhere = sources.all(axis=0)
-    if not everywhere.any():
+    if not sources.any():
         return np.zeros((1, weights.shape[2]), dtype=bool)
-    if not everywhere.all():
-        weights = weights[:, everywhere]
     # A look at one of the weights of each unit is mostly enough.
-    reached = weights[:, 0, :, 0] != 0
+    reached = (weights[:, 0, :, 0] != 0) & sources[:, :1]
     left = ~reached.all(axis=1)
     if left.any():
-        reached[left] = (weights if left.all() else weights[left]).any(axis=(1, 3))
+        weights = weights if left.all() else weights[left]
+        sources = sources if len(sources) == 1 else sources[left]
+        reached[left] = _connected(weights, sources[:, :, None], axis=1)
     return reached
+
+
+def _connected(weights: NDArray[np.floating], ends: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """Return which features at one side have a weight other than zero to one of the `ends` at the other side."""
+    used: NDArray[np.bool_] = (weights != 0).any(axis=3) if weights.shape[3] > 1 else weights[:, :, :, 0] != 0
+    return np.asarray((used if ends.all() else used & ends).any(axis=axis))
 
 
 def _copied(link: Copy, source: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
@@ -164,10 +169,7 @@ def _back_through_weights(
         else:
             possible = (arriving.astype(np.float32) @ link.present.T.astype(np.float32)) > 0
         return possible & source.nonzero
-    everywhere = arriving.all(axis=0)
-    if not everywhere.any():
-        return np.zeros((1, weights.shape[1]), dtype=bool)
-    return np.asarray((weights[:, :, everywhere] != 0).any(axis=(2, 3)))
+    return _connected(weights, arriving[:, None, :], axis=2)
 
 
 def _back_through_copy(link: Copy, arriving: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:

@@ -37,6 +37,26 @@ class CertainlyCollapsed:
         """Return whether the proof succeeds for all the numbers of a network of this structure."""
         return self._possible and all(map(self._is_alike, network.links))
 
+    def prove_all(self, network: Network, numbers: Sequence[NDArray[np.floating] | None]) -> NDArray[np.bool_]:
+        """Return `(R,)`, for which networks the proof succeeds if their optimizers hold nothing.
+
+        Args:
+            network: the structure.
+            numbers: for every link that has numbers these, finite, stacked: weights `(R, sources, targets, taps)`,
+                values `(R, rows, features)`; not used for others.
+        """
+        proved = np.full(next(len(part) for part in numbers if part is not None), self._possible)
+        for link, stack in zip(network.links, numbers, strict=True):
+            if stack is None or isinstance(link, (Copy, Tie)) or not proved.any() or not self._touches(link):
+                continue
+            if link.ends[-1] in self._family:
+                proved &= (stack == stack[:, :, :1]).reshape(len(stack), -1).all(axis=1)
+            if isinstance(link, Mix) and link.source in self._family:
+                proved &= (stack == stack[:, :1]).reshape(len(stack), -1).all(axis=1)
+            if isinstance(link, Mix) and link.present is not None:
+                proved &= bool(link.present.all())
+        return proved
+
     def _touches(self, link: Link) -> bool:
         return not self._family.isdisjoint(link.ends)
 

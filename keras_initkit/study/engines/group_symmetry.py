@@ -30,17 +30,17 @@ _CHUNK = 1 << 24  # bytes of weights that are measured at once
 
 @dataclass(eq=False)
 class _Doubtful:
-    """What has to be remembered of a replica that was not beyond doubt.
+    """What has to be remembered of a replica in which something was equal, dead or not finite.
 
     Attributes:
         gaps: the gaps of its layers that were locked once.
-        states: what was found at the measurement before; empty if it was beyond doubt, so that nothing was equal.
-        small: its small weights at that time.
+        values: the values of its variables at the measurement before; None if nothing was equal then.
+        states: what was found at the measurement before, if it was measured alone.
     """
 
     gaps: LockGaps = field(default_factory=LockGaps)
-    states: dict[str, LayerState] = field(default_factory=dict)
-    small: list[NDArray[Any]] | None = None
+    values: list[NDArray[Any]] | None = None
+    states: dict[str, LayerState] | None = None
 
 
 @dataclass(eq=False)
@@ -103,7 +103,10 @@ class GroupSymmetry:
         for chunk in _chunks(np.flatnonzero(active), variables):
             stacks = [stack[_as_slice(chunk)] for stack in variables]
             certain = self._measure_together(epoch, chunk, stacks) if self._verdicts is not None else chunk[:0]
-            for replica in np.setdiff1d(chunk, certain).tolist():
+            left = np.setdiff1d(chunk, certain)
+            if self._verdicts is not None and len(left):
+                left = np.setdiff1d(left, self._measure_collapsed(epoch, left, variables))
+            for replica in left.tolist():
                 self._measure_one(epoch, replica, variables, optimizer_variables)
         if not self._first:
             self._first = {name: _Kept(k.kernels.copy(), k.drawable.copy()) for name, k in self._last.items()}
@@ -137,15 +140,50 @@ class GroupSymmetry:
         return replicas
 
     def _follow(self, epoch: int, doubtful: _Doubtful, values: list[NDArray[Any]]) -> dict[str, float]:
-        """Return the gaps of layers that were locked once, in a replica that is beyond doubt now."""
-        doubtful.states, doubtful.small = {}, None
+        """Return the gaps of layers that were locked once, in a replica in which nothing is equal now."""
+        doubtful.values = doubtful.states = None
         if not any(locked is not None for locked in doubtful.gaps.layers.values()):
             return {}
-        states = [
-            LayerState(units, unit_similarity(units.kernel), 0, 0, "", classes=np.arange(units.kernel.shape[1]))
+        return doubtful.gaps.follow(epoch, list(self._bare_states(values).values()))
+
+    def _bare_states(self, values: list[NDArray[Any]]) -> dict[str, LayerState]:
+        """Return states that say no more than the weights, which are finite."""
+        return {
+            units.layer: LayerState(
+                units, unit_similarity(units.kernel), 0, 0, "", classes=np.arange(units.kernel.shape[1])
+            )
             for units in self._reader.read(values).layers
-        ]
-        return doubtful.gaps.follow(epoch, states)
+        }
+
+    def _measure_collapsed(
+        self, epoch: int, replicas: NDArray[np.intp], variables: Sequence[NDArray[Any]]
+    ) -> NDArray[np.intp]:
+        """Measure those replicas whose layers are locked to one unit each beyond doubt, and return them."""
+        assert self._verdicts is not None
+        replicas = np.array(
+            [r for r in replicas.tolist() if r not in self._doubtful or self._doubtful[r].states is None]
+        )
+        if not len(replicas):
+            return replicas
+        places, layers = self._verdicts.judge_collapsed([stack[replicas] for stack in variables])
+        rows = [self._verdicts.rows(position, layer) for position, layer in enumerate(layers)]
+        replicas = replicas[places]
+        for place, (replica, *row) in enumerate(zip(replicas.tolist(), *rows, strict=True)):
+            doubtful = self._doubtful.setdefault(replica, _Doubtful())
+            values = [np.array(stack[replica]) for stack in variables]
+            if doubtful.values is not None and self._have_moved(doubtful.values, values):
+                for one, still in zip(row, self._verdicts.stand_still(doubtful.values, values), strict=True):
+                    one["dead"] = one["units"] if still else 0
+            doubtful.values = values
+            for one, layer in zip(row, layers, strict=True):
+                gap = doubtful.gaps.follow_collapsed(epoch, one["layer"], one["units"])
+                self._add_row(replica, epoch, one, {} if gap is None else {one["layer"]: gap})
+                self._keep(one["layer"], np.array([replica]), layer.kernel[place][None])
+        return replicas
+
+    def _have_moved(self, before: list[NDArray[Any]], values: list[NDArray[Any]]) -> bool:
+        """Return whether training moved anything, by what `Movement` watches."""
+        return not all(np.array_equal(before[position], values[position]) for position in self._small)
 
     def _measure_one(
         self,
@@ -157,12 +195,14 @@ class GroupSymmetry:
         self.one_by_one += 1
         doubtful = self._doubtful.setdefault(replica, _Doubtful())
         values = [np.array(stack[replica]) for stack in variables]
-        small = [values[position] for position in self._small]
-        moved = doubtful.small is not None and not all(map(np.array_equal, doubtful.small, small))
+        before = doubtful.values
+        moved = before is not None and self._have_moved(before, values)
+        if before is not None and doubtful.states is None:
+            doubtful.states = self._bare_states(before)
         reading, analysis = self._analyse(values, [stack[replica] for stack in optimizer_variables])
-        states = judge_reading(reading, analysis, doubtful.states, moved)
+        states = judge_reading(reading, analysis, doubtful.states or {}, moved)
         gaps = doubtful.gaps.follow(epoch, states)
-        doubtful.states, doubtful.small = {state.units.layer: state for state in states}, small
+        doubtful.states, doubtful.values = {state.units.layer: state for state in states}, values
         for state in states:
             layer = state.units.layer
             self._add_row(replica, epoch, state.row(0), gaps)
