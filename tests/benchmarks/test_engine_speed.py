@@ -1,46 +1,52 @@
-"""The sequential engine beside the loop that users write: build, compile and fit anew for every seed."""
+"""The benchmark of the study engine in a short form: it runs, both ways train the same, and the clock sees all."""
 
-import time
-
-import keras
-import numpy as np
 import pytest
 
-import keras_initkit as ik
-from keras_initkit.study import digits
+from tests.benchmarks.engines.memory import Sizes, sizes_of
+from tests.benchmarks.engines.problems import PROBLEMS
+from tests.benchmarks.engines.scaling import clocked_study, replicas_table
+from tests.benchmarks.engines.speed import GOALS, measured, speed_table
+from tests.benchmarks.engines.tuner import beside_tuner, tuner_table
 
-SEEDS = 4
-EPOCHS = 5
-
-
-def _loop(data, validation):
-    """Train as a user does, with epoch 0 and the monitor, so that both do the same work."""
-    losses = []
-    for seed in range(SEEDS):
-        keras.utils.set_random_seed(seed)
-        model = digits.build_model("he_normal")
-        model.evaluate(*data, batch_size=256, verbose=0)
-        model.evaluate(*validation, batch_size=256, verbose=0)
-        callbacks = [ik.SymmetryMonitor(log=False)]
-        history = model.fit(
-            *data, batch_size=32, epochs=EPOCHS, validation_data=validation, verbose=0, callbacks=callbacks
-        )
-        losses.append(history.history["loss"][-1])
-    return losses
+pytestmark = pytest.mark.benchmark
 
 
-@pytest.mark.benchmark
-def test_compare_beside_a_loop_of_fit(capsys):
-    data, validation = digits.load()
-    arguments = {"validation_data": validation, "initializers": ["he_normal"], "seeds": SEEDS, "epochs": EPOCHS}
-    ratios = []
-    for _ in range(3):
-        started = time.perf_counter()
-        theirs = _loop(data, validation)
-        middle = time.perf_counter()
-        ours = ik.compare(digits.build_model, *data, **arguments, verbose=0).curves["loss"]["he_normal"][:, -1]
-        ratios.append((middle - started) / (time.perf_counter() - middle))
-    # Other orders of the data, hence other losses, of the same kind.
-    assert np.mean(ours) == pytest.approx(np.mean(theirs), rel=0.5)
+@pytest.mark.parametrize("name", dict.fromkeys(goal.problem for goal in GOALS))
+def test_compare_beside_a_loop_of_fit(name, capsys):
+    row = measured(name, replicas=8, epochs=3, fits=2)
+    assert not row.disagreement
     with capsys.disabled():
-        print(f"\n{SEEDS} seeds, {EPOCHS} epochs: a loop of fit takes {np.median(ratios):.2f} times as long as compare")
+        print(f"\n{speed_table([row])}")
+
+
+def test_the_time_of_a_study_is_split_into_what_it_is_spent_on(capsys):
+    point = clocked_study("mlp", replicas=4, epochs=3)
+    assert point.stacks == 1
+    assert sum(point.phases.values()) == pytest.approx(point.seconds)
+    assert all(seconds > 0 for seconds in point.phases.values())
+    with capsys.disabled():
+        print(f"\n{replicas_table([point])}")
+
+
+def test_the_bound_of_memory_counts_every_number_of_a_replica():
+    kernels_and_biases = 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10
+    assert sizes_of("wide") == Sizes(
+        weights=4 * kernels_and_biases,
+        slots=4 * (2 * kernels_and_biases) + 4 + 8,  # two moments each, the learning rate and the number of steps
+        gradients=4 * kernels_and_biases,
+        batch=32 * (784 * 4 + 8),
+        outputs=32 * 4 * (512 + 512 + 10),
+        data=2560 * (784 * 4 + 8),
+    )
+
+
+def test_compare_beside_keras_tuner(capsys):
+    pytest.importorskip("keras_tuner")
+    row = beside_tuner("mlp", replicas=4, epochs=3)
+    assert not row.disagreement
+    with capsys.disabled():
+        print(f"\n{tuner_table(row)}")
+
+
+def test_every_goal_is_about_a_known_model():
+    assert {goal.problem for goal in GOALS} < set(PROBLEMS)
