@@ -41,6 +41,7 @@ def main() -> None:
     show_default=True,
     help="Replicas together as one program, or one by one through fit.",
 )
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that train.")
 @click.option("--target", metavar="TEXT", help="What counts as learned, e.g. 'val_accuracy >= 0.9'.")
 @click.option("--experiment", default=_EXPERIMENT, show_default=True, help="MLflow experiment; '' for no tracking.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Read replicas that are in MLflow already.")
@@ -53,6 +54,7 @@ def compare(
     epochs: int,
     batch_size: int,
     engine: str,
+    workers: int,
     target: str | None,
     experiment: str,
     resume: bool,
@@ -68,6 +70,7 @@ def compare(
         from rich.console import Console
 
         from keras_initkit.study import digits, sources
+        from keras_initkit.study.executors import processes
         from keras_initkit.study.printing import print_table
         from keras_initkit.study.run import compare as run_study
     console = Console()
@@ -83,21 +86,23 @@ def compare(
             f"Training {len(named)} initializers x {seeds} seeds, {epochs} epochs each"
             f"{' (handwritten digits, 64-64-64-10 perceptron)' if data is None else ''}."
         )
-        results = run_study(
-            build_model,
-            x,
-            y,
-            validation_data=validation,
-            initializers=named,
-            seeds=seeds,
-            epochs=epochs,
-            batch_size=batch_size,
-            engine=engine,
-            target=target or (digits.TARGET if data is None else None),
-            experiment=experiment or None,
-            resume=resume,
-            catch=(Exception,),
-        )
+        with processes(workers) if workers > 1 else contextlib.nullcontext() as executor:
+            results = run_study(
+                build_model,
+                x,
+                y,
+                validation_data=validation,
+                initializers=named,
+                seeds=seeds,
+                epochs=epochs,
+                batch_size=batch_size,
+                engine=engine,
+                executor=executor,
+                target=target or (digits.TARGET if data is None else None),
+                experiment=experiment or None,
+                resume=resume,
+                catch=(Exception,),
+            )
     print_table(results, console)
     console.print(results.summary(), highlight=False)
     if results.engine:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from keras_initkit.study.engines.group import Member, Training
@@ -11,6 +12,7 @@ _MOST = 128
 # Multiplications and additions of a group: minutes on two cores, which is what a study that is killed may lose.
 _WORK = 5e12
 _LEAST = 4
+_UNKNOWN_WORKERS = 8
 _UNKNOWN_SAMPLES = 10_000  # in an epoch of a dataset that does not tell its length
 
 
@@ -32,6 +34,11 @@ def groups_of(members: Sequence[Member], model: Any, training: Training, workers
     count = math.ceil(len(members) / size)
     size = math.ceil(len(members) / max(count, 1))
     return [list(members[start : start + size]) for start in range(0, len(members), size)]
+
+
+def workers_of(executor: Executor | None) -> int:
+    """Return how many groups an executor trains at the same time, as far as it tells."""
+    return 1 if executor is None else getattr(executor, "_max_workers", None) or _UNKNOWN_WORKERS
 
 
 def work_per_replica(model: Any, training: Training) -> float:

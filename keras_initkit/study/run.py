@@ -2,12 +2,14 @@
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from keras_initkit._checks import check_choice, check_integer, describe
 from keras_initkit.convergence import Target, parse_target
 from keras_initkit.study.data import StudyData
 from keras_initkit.study.engines.group import Training
+from keras_initkit.study.executors import check_executor
 from keras_initkit.study.naming import named_initializers
 from keras_initkit.study.progress import StudyProgress
 from keras_initkit.study.results import StudyResults
@@ -32,6 +34,7 @@ def compare(
     class_weight: dict[int, float] | None = None,
     target: float | str | Target | None = None,
     engine: str = "auto",
+    executor: Executor | None = None,
     experiment: str | None = None,
     callbacks: Sequence[Any] = (),
     resume: bool = True,
@@ -82,6 +85,9 @@ def compare(
         engine: `"stacked"` trains the replicas together as one program (TensorFlow and JAX), with the results of
             `fit`; `"sequential"` trains them one by one through `fit`; `"auto"` stacks where that is exact, and says
             in `results.engine` what was done and why. Defaults to `"auto"`.
+        executor: a `concurrent.futures.Executor` in whose workers groups of replicas are trained: `processes(n)` and
+            `RayExecutor()` of `keras_initkit.study.executors`, `client.get_executor(pure=False)` of a Dask client. Only
+            this process writes to MLflow. Defaults to `None`: they are trained here.
         experiment: name of the MLflow experiment. Defaults to `None`: nothing is tracked.
         callbacks: Keras callbacks that are given to every `fit`.
         resume: whether replicas that the experiment already has (same data, code of `build_model` and of what it uses,
@@ -109,6 +115,8 @@ def compare(
             "Expected `build_model` to be a function from an initializer to a compiled model. "
             f"Received: build_model={describe(build_model)}."
         )
+    if executor is not None:
+        check_executor(executor)
     named = named_initializers(initializers)
     data = StudyData.of(x, y, validation_data, sample_weight=sample_weight, class_weight=class_weight)
     study = RunningStudy(
@@ -119,6 +127,7 @@ def compare(
         target=None if target is None else parse_target(target),
         catch=catch if isinstance(catch, tuple) else (catch,),
         progress=StudyProgress(verbose, len(named) * len(_seed_list(seeds)) * epochs),
+        executor=executor,
     )
     if experiment is None:
         study.probe()

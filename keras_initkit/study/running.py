@@ -1,7 +1,9 @@
 """A study while it runs: which replicas there are, which are known, what becomes of each."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -9,16 +11,16 @@ from typing import Any
 from keras_initkit import initializers as kit_initializers
 from keras_initkit.convergence import Target
 from keras_initkit.study.engines.group import Member, Note, Outcome, Training, WrongModel, joined_notes
-from keras_initkit.study.engines.sequential import SequentialEngine
-from keras_initkit.study.engines.stacked import StackedEngine
-from keras_initkit.study.grouping import groups_of
+from keras_initkit.study.grouping import groups_of, workers_of
 from keras_initkit.study.identity import StudyIdentity
 from keras_initkit.study.naming import colours
 from keras_initkit.study.progress import StudyProgress
 from keras_initkit.study.record import Replica
 from keras_initkit.study.results import StudyResults
 from keras_initkit.study.scoring import FROM_STUDY, check_metric, scored, target_of_study
+from keras_initkit.study.shipping import trained_elsewhere
 from keras_initkit.study.tracked import StudyTracker
+from keras_initkit.study.worker import train_group
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class RunningStudy:
         target: what counts as having learned, None to take it from the study.
         catch: errors of replicas that do not end the study.
         progress: shows how far it is.
+        executor: where groups of replicas are trained, None for here.
         notes: how the groups were trained, and why.
     """
 
@@ -43,6 +46,7 @@ class RunningStudy:
     target: Target | None
     catch: tuple[type[Exception], ...]
     progress: StudyProgress
+    executor: Executor | None = None
     notes: list[Note] = field(default_factory=list)
 
     @property
@@ -89,31 +93,36 @@ class RunningStudy:
         done = {place: self._known(Replica.from_dict(record), place[0]) for place, record in old.items()}
         self._add_pictures(done, tracker)
         left = [member for member in self.members if (member.name, member.seed) not in done]
-        groups = groups_of(left, self.first_model, self.training)
+        groups = groups_of(left, self.first_model, self.training, workers_of(self.executor))
         with self.progress:
             self.progress.reached(len(done) * self.training.epochs)
-            for outcomes in self._trained(groups):
-                for outcome in outcomes:
-                    place = outcome.replica.initializer, outcome.replica.seed
-                    done[place] = self._finish(self._with_one_picture(outcome, done), tracker, keys)
-                self.progress.reached(len(done) * self.training.epochs)
+            with closing(self._trained(groups)) as trained:
+                for outcomes in trained:
+                    for outcome in outcomes:
+                        place = outcome.replica.initializer, outcome.replica.seed
+                        done[place] = self._finish(self._with_one_picture(outcome, done), tracker, keys)
+                    self.progress.reached(len(done) * self.training.epochs)
         return [done[member.name, member.seed] for member in self.members]
 
-    def _trained(self, groups: list[list[Member]]) -> Iterator[Iterable[Outcome]]:
+    def _trained(self, groups: list[list[Member]]) -> Generator[Iterable[Outcome]]:
+        """Yield the outcomes of each group; here in the order of the groups, elsewhere as they get finished."""
         started = time.perf_counter()
-        for number, group in enumerate(groups):
-            yield self._train_group(group)
+        for number, outcomes in enumerate(self._here(groups) if self.executor is None else self._elsewhere(groups)):
+            yield outcomes
             if number == 0 and len(groups) > 1:
                 self.progress.estimate(time.perf_counter() - started, len(groups) - 1)
 
-    def _train_group(self, group: list[Member]) -> Iterator[Outcome]:
-        if self.engine == "sequential":
-            self.notes.append(Note(len(group), "one after the other through `fit`"))
-            yield from SequentialEngine(self.training).train(group, self.progress.epochs)
-            return
-        engine = StackedEngine(self.training, strict=self.engine == "stacked")
-        yield from engine.train(group, self.progress.epochs)
-        self.notes.extend(engine.notes)
+    def _here(self, groups: list[list[Member]]) -> Generator[Iterable[Outcome]]:
+        for group in groups:
+            yield train_group(self.engine, self.training, group, self.progress.epochs, self.notes.append)
+
+    def _elsewhere(self, groups: list[list[Member]]) -> Generator[Iterable[Outcome]]:
+        assert self.executor is not None
+        arriving = trained_elsewhere(self.executor, self.training, self.engine, groups, self.progress.epochs)
+        with closing(arriving):
+            for _, outcomes, notes in arriving:
+                self.notes.extend(notes)
+                yield outcomes
 
     def _with_one_picture(self, outcome: Outcome, done: dict[tuple[str, int], Outcome]) -> Outcome:
         """Return the outcome, without pictures if the initializer has some: one seed is enough to look at."""

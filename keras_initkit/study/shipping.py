@@ -2,7 +2,7 @@
 
 import hashlib
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +35,7 @@ def trained_elsewhere(
     engine: str,
     groups: Sequence[list[Member]],
     on_epochs: Callable[[int], None] = lambda _: None,
-) -> Iterator[Trained]:
+) -> Generator[Trained]:
     """Train groups of replicas in the workers of an executor.
 
     Everything is pickled and checked here; training begins when the first value is asked for. When the iterator is
@@ -49,7 +49,7 @@ def trained_elsewhere(
         on_epochs: called with the number of epochs of a group when it is finished.
 
     Returns:
-        Iterator of (index of the group, outcome of each member, notes of the engine), as groups get finished. Replicas
+        Generator of (index of the group, outcome of each member, notes of the engine), as groups get finished. Replicas
         of a group whose worker died are outcomes that failed with a `WorkerLost`.
 
     Raises:
@@ -114,7 +114,7 @@ class _Shipment:
         return index, [Outcome(Replica(m.name, m.seed, "failed", text), error) for m in members], []
 
 
-def _trained(executor: Executor, shipment: _Shipment, on_epochs: Callable[[int], None]) -> Iterator[Trained]:
+def _trained(executor: Executor, shipment: _Shipment, on_epochs: Callable[[int], None]) -> Generator[Trained]:
     waiting: dict[Future[bytes | None], int] = {}
     try:
         with shipment.in_file_if_large():
