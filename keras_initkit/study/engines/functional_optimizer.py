@@ -6,6 +6,9 @@ from typing import Any
 import keras
 from keras.src.optimizers.base_optimizer import BaseOptimizer
 
+# The norm of the gradient of an embedding counts a row as often as it was looked up; the base class takes the sum.
+_RIGHT_ON_VALUES = ("_clip_by_norm",)
+
 
 def functional_optimizer(optimizer: Any) -> Any:
     """Return an optimizer whose `stateless_apply` and `finalize_variable_values` work on any backend.
@@ -25,6 +28,10 @@ def functional_optimizer(optimizer: Any) -> Any:
     vars(twin).update(vars(optimizer))
     trained = optimizer._trainable_variables
     _set(twin, "_trainable_variables_indices", {id(variable): place for place, variable in enumerate(trained)})
+    # TensorFlow's optimizers know variables by a key of TensorFlow's; values have none.
+    excluded = getattr(optimizer, "_exclude_from_weight_decay", ())
+    _set(twin, "_exclude_from_weight_decay", {id(v) for v in trained if optimizer._var_key(v) in excluded})
+    _set(twin, "_exclude_from_weight_decay_cache", {})
     if hasattr(optimizer, "inner_optimizer"):
         _set(twin, "inner_optimizer", functional_optimizer(optimizer.inner_optimizer))
     return twin
@@ -47,6 +54,6 @@ def _on_values() -> type:
     inherited = {
         name: getattr(BaseOptimizer, name)
         for name in vars(TFOptimizer)
-        if not name.startswith("__") and hasattr(BaseOptimizer, name)
+        if not name.startswith("__") and hasattr(BaseOptimizer, name) and name not in _RIGHT_ON_VALUES
     }
     return type("OptimizerOnValues", (TFOptimizer,), inherited)

@@ -8,6 +8,10 @@ import keras
 from keras_initkit.study.engines.functional_optimizer import functional_optimizer
 
 
+class NotAsFit(ValueError):
+    """A model does more in a step than its variables tell."""
+
+
 class PureStep:
     """The training and the evaluation step of a compiled model, as functions of all its variables.
 
@@ -70,7 +74,8 @@ class PureStep:
         watched = [self.variables[place] for place in self.metric_variables]
         with keras.StatelessScope(list(zip(watched, metric_values, strict=True))):
             found = self._model.get_metrics_result()
-        return {name: value for name, value in found.items() if hasattr(value, "shape") and len(value.shape) == 0}
+        scalars = {name: keras.ops.convert_to_tensor(value) for name, value in sorted(found.items())}
+        return {name: value for name, value in scalars.items() if len(value.shape) == 0}
 
     def finished(self, state: Sequence[Any]) -> list[Any]:
         """Return the state after the last epoch: averaged weights take the place of the weights if so configured."""
@@ -109,6 +114,11 @@ class PureStep:
         return loss
 
     def _values(self, scope: Any) -> list[Any]:
+        if len(scope.state_mapping) > len(self.variables):
+            raise NotAsFit(
+                "a variable is changed that the model does not list, such as that of random numbers without a seed "
+                "generator of the layer's own"
+            )
         found = [scope.get_current_value(variable) for variable in self.variables]
         # A variable that was assigned another one holds that one, whose value only the scope knows.
         return [value.value if isinstance(value, keras.Variable) else value for value in found]

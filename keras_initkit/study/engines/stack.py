@@ -13,16 +13,12 @@ from keras_initkit.study.engines.feeding import TrainingFeed, ValidationFeed
 from keras_initkit.study.engines.group import Member, Outcome, Training
 from keras_initkit.study.engines.group_symmetry import GroupSymmetry
 from keras_initkit.study.engines.program import backend_program
-from keras_initkit.study.engines.pure_step import PureStep
+from keras_initkit.study.engines.pure_step import NotAsFit, PureStep
 from keras_initkit.study.record import Replica
 from keras_initkit.units.arrays import to_numpy
 
 # Mean over the steps of an epoch; there is none before training.
 GRADIENT_NORM = "grad/norm"
-
-
-class NotAsFit(ValueError):
-    """A model does more in a step than its variables tell."""
 
 
 class Stack:

@@ -11,8 +11,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_initkit.study.engines.batches import BatchLayout
+from keras_initkit.study.engines.graph_state import state_in_graph
 from keras_initkit.study.engines.program import Step, Tester, Trainer
-from keras_initkit.study.engines.pure_step import PureStep
+from keras_initkit.study.engines.pure_step import NotAsFit, PureStep
+
+WHOLE_STEP = "the whole step"
 
 
 class TensorFlowProgram:
@@ -95,8 +98,34 @@ class TensorFlowProgram:
         return self._map(lambda own, _: self._step.finished(own), state, [])
 
     def _map(self, function: Any, state: list[Any], batch: list[Any]) -> Any:
+        """Return the results of a function of one replica, for all replicas.
+
+        Raises:
+            NotAsFit: if the function has a state besides its arguments.
+        """
+        structure: Any = None
+
+        def one(own: Any) -> Any:
+            nonlocal structure
+            graph = tf.compat.v1.get_default_graph()
+            known = len(graph.get_operations())
+            found = function(*own)
+            reason = state_in_graph(graph, known)
+            if reason:
+                raise NotAsFit(reason)
+            structure = tf.nest.map_structure(tf.type_spec_from_value, found)
+            return found
+
+        replicas = (list(state), batch)
         with _noted_loops(self.one_by_one):
-            return tf.vectorized_map(lambda own: function(*own), (list(state), batch), fallback_to_while_loop=True)
+            try:
+                return tf.vectorized_map(one, replicas, fallback_to_while_loop=True)
+            except Exception as error:
+                # What TensorFlow fails to vectorise is no fault of the model's, if one replica could be traced.
+                if structure is None or isinstance(error, NotAsFit):
+                    raise
+        self.one_by_one.add(WHOLE_STEP)
+        return tf.map_fn(one, replicas, fn_output_signature=structure)
 
 
 def _any_batch(function: Any) -> Any:
@@ -120,6 +149,8 @@ def _noted_loops(names: set[str]) -> Iterator[None]:
 
     def note(record: logging.LogRecord) -> bool:
         text = record.getMessage()
+        if "pfor was converting" in text:  # an error that is raised too
+            return False
         if "while_loop" not in text:
             return True
         words = text.removeprefix("Using a while_loop for converting ").split()
