@@ -60,7 +60,7 @@ class StudyTracker:
     def __init__(self, experiment: str):
         self._experiment = experiment
         self._writer = Writer()
-        self._located = self._writer.submit(study_store.locate, os.environ.get("MLFLOW_TRACKING_URI"))
+        self._located = self._writer.submit(study_store.locate, os.environ.get("MLFLOW_TRACKING_URI"), os.getcwd())
         self._store = self._writer.submit(study_store.open_store, self._located)
         self._place: Future[Any]
         self._summary: Future[Any] | None = None

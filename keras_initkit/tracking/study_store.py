@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import sys
 import tempfile
 import time
@@ -72,12 +73,18 @@ def context_tags() -> dict[str, str]:
     return dict(resolve_tags())
 
 
-def locate(tracking_uri: str | None) -> tuple[str, bool]:
+def locate(tracking_uri: str | None, folder: str) -> tuple[str, bool]:
     """Return the address of the store, and whether it is an SQLite file without any table yet.
+
+    Args:
+        tracking_uri: address that the user chose, else MLflow's own choice.
+        folder: working directory of the study, in which MLflow keeps what has no absolute path.
 
     Raises:
         TrackingError: if the store cannot be reached or not be written.
     """
+    if os.getcwd() != folder:  # only in a process that was started before the user changed to this folder
+        os.chdir(folder)
     uri = store_uri(tracking_uri)
     check_reachable(uri)
     return uri, is_empty(uri)

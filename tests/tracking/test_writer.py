@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -91,7 +92,7 @@ def test_a_store_in_memory_is_written_in_this_process(monkeypatch):
 
 @pytest.mark.usefixtures("sqlite_store")
 def test_a_run_keeps_its_content(writing, sqlite_store, tmp_path):
-    address = writing.submit(study_store.locate, None)
+    address = writing.submit(study_store.locate, sqlite_store, os.getcwd())
     place = writing.submit(
         study_store.find_place, writing.submit(study_store.open_store, address), "digits", {"a": "1"}
     )
@@ -113,8 +114,9 @@ def test_a_run_keeps_its_content(writing, sqlite_store, tmp_path):
     history = client.get_metric_history(run_id, "m7")
     assert [(point.step, point.value) for point in history] == list(many["m7"].items())
     assert len(client.get_metric_history(run_id, "nan")) == 1
-    folder = client.download_artifacts(run_id, "", str(tmp_path))
-    assert (tmp_path / "figures/b.png").read_bytes() == b"\x89", os.listdir(folder)
+    folder = client.download_artifacts(run_id, "")
+    assert Path(folder, "figures/b.png").read_bytes() == b"\x89"
+    assert (tmp_path / "mlruns").is_dir(), "artifacts lie in the folder of the study"
     assert mlflow.active_run() is None
 
 
@@ -125,3 +127,15 @@ def test_nothing_of_mlflow_or_keras_is_loaded_to_start_it():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_server_gets_the_same(elsewhere, study_server):
+    address = elsewhere.submit(study_store.locate, study_server.url, os.getcwd())
+    place = elsewhere.submit(study_store.find_place, elsewhere.submit(study_store.open_store, address), "by http", {})
+    content = Content({"p": "1"}, {}, {"loss": {0: 2.0, 1: 1.0}}, {"figures/b.png": b"\x89"})
+    run_id = elsewhere.submit(study_store.record_run, place, "name", {"c": "3"}, content, "FINISHED").result()
+    client = mlflow.MlflowClient(study_server.url)
+    run = client.get_run(run_id)
+    assert (run.info.status, run.data.params, run.data.metrics) == ("FINISHED", {"p": "1"}, {"loss": 1.0})
+    assert run.data.tags["c"] == "3"
+    assert [file.path for file in client.list_artifacts(run_id, "figures")] == ["figures/b.png"]
