@@ -6,7 +6,7 @@ from tests.benchmarks.engines.memory import Sizes, sizes_of
 from tests.benchmarks.engines.problems import PROBLEMS
 from tests.benchmarks.engines.scaling import clocked_study, replicas_table
 from tests.benchmarks.engines.speed import GOALS, measured, speed_table
-from tests.benchmarks.engines.tuner import beside_tuner, tuner_table
+from tests.benchmarks.engines.tuner import beside_tuner, has_tuner, tuner_table
 
 pytestmark = pytest.mark.benchmark
 
@@ -40,8 +40,8 @@ def test_the_bound_of_memory_counts_every_number_of_a_replica():
     )
 
 
+@pytest.mark.skipif(not has_tuner(), reason="needs KerasTuner and TensorBoard")
 def test_compare_beside_keras_tuner(capsys):
-    pytest.importorskip("keras_tuner")
     row = beside_tuner("mlp", replicas=4, epochs=3)
     assert not row.disagreement
     with capsys.disabled():

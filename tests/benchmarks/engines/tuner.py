@@ -12,7 +12,8 @@ from tests.benchmarks.engines.markdown import markdown
 from tests.benchmarks.engines.problems import Problem, problem
 from tests.benchmarks.engines.ways import BATCH, INITIALIZER, Trained, compared, disagreement
 
-MISSING = "KerasTuner is not installed, so it was not timed. Run `pip install keras-tuner`."
+_PACKAGES = ("keras_tuner", "tensorboard")  # KerasTuner imports the second where it trains, and does not bring it
+MISSING = "KerasTuner or TensorBoard is not installed, so it was not timed. Run `pip install keras-tuner tensorboard`."
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,16 @@ class TunerSpeed:
 
 
 def has_tuner() -> bool:
-    """Return whether KerasTuner is installed."""
-    return importlib.util.find_spec("keras_tuner") is not None
+    """Return whether KerasTuner and what it needs are installed."""
+    return all(importlib.util.find_spec(name) for name in _PACKAGES)
 
 
 def searched(chosen: Problem, replicas: int, epochs: int) -> Trained:
-    """Train the replicas by KerasTuner; it keeps the weights of the best epoch on disk, as it always does."""
+    """Train the replicas by KerasTuner; it keeps the weights of the best epoch on disk, as it always does.
+
+    Raises:
+        RuntimeError: if a training failed, which KerasTuner prints and goes on.
+    """
     import keras_tuner
 
     histories: list[dict[str, list[float]]] = []
@@ -57,6 +62,8 @@ def searched(chosen: Problem, replicas: int, epochs: int) -> Trained:
         )
         search.search(x, y, batch_size=BATCH, epochs=epochs, validation_data=validation, verbose=0)
         seconds = time.perf_counter() - started
+    if len(histories) != replicas:
+        raise RuntimeError(f"Expected {replicas} trainings by KerasTuner. Received: {len(histories)}. See its errors.")
     losses, val_losses = ([history[name][-1] for history in histories] for name in ("loss", "val_loss"))
     return Trained([seconds], losses, val_losses, len(histories[0]["loss"]))
 
