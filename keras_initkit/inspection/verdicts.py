@@ -105,7 +105,7 @@ def analysed_reading(reader: UnitReader, optimizer: Any = None) -> tuple[Reading
     """Read a model and analyse its network; what the optimizer holds is read only where it can matter."""
     optimizer = reader.optimizer if optimizer is None else optimizer
     holds = optimizer is not None and optimizer.built
-    return analysed(lambda with_slots: reader.read(optimizer if with_slots else None), optimizer_holds=holds)
+    return analysed(lambda with_slots: reader.read(optimizer) if with_slots else reader.read(), optimizer_holds=holds)
 
 
 def analysed(

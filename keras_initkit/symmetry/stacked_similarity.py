@@ -115,7 +115,7 @@ def _one_by_one(kernels: NDArray[np.floating], inputs: int) -> StackedSimilarity
     parts = []
     for kernel in kernels:
         found = unit_similarity(kernel)
-        squares = np.einsum("ij,ij->j", kernel, kernel, dtype=np.float64)
+        squares = np.einsum("ij,ij->j", kernel, kernel).astype(np.float64)
         largest = max(float(kernel.max()), -float(kernel.min()))
         numbers = {
             "plain": _is_plain(squares, kernel.dtype),

@@ -29,18 +29,21 @@ def initializers():
     }
 
 
-def train(build, batch):
+def train(build, batch, names=None):
     """Return the model, one record per replica, and per epoch the stacked values of model and optimizer.
 
     Args:
         build: from an initializer to a compiled model.
         batch: inputs and targets.
+        names: names of the initializers. Defaults to all.
     """
     host = build("he_normal")
     host.optimizer.build(host.trainable_variables)
     fresh = arrays(host.optimizer.variables)
     records, histories = [], []
     for name, initializer in initializers().items():
+        if names is not None and name not in names:
+            continue
         values = arrays(build(initializer).variables)
         if name == "nan":
             values[0] = values[0].copy()

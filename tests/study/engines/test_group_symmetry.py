@@ -2,8 +2,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_initkit.callbacks.symmetry_record import SymmetryRecord
+from keras_initkit.study.engines import group_symmetry
 from keras_initkit.study.engines.group_symmetry import GroupSymmetry
-from tests.study.engines.stacked_training import EPOCHS, initializers, train
+from tests.study.engines.stacked_training import EPOCHS, arrays, assign, initializers, stacked, train
 
 NAMES = list(initializers())
 EXACT = ("epoch", "layer", "units", "inputs", "distinct", "locked", "dead", "verdict")
@@ -148,10 +150,10 @@ def trained(request):
     return request.param, *train(build, batch)
 
 
-def measured(model, epochs, active=None):
-    group = GroupSymmetry(model, len(NAMES))
+def measured(model, epochs, replicas):
+    group = GroupSymmetry(model, replicas)
     for epoch, (variables, slots) in enumerate(epochs):
-        group.measure(epoch, variables, slots, np.ones(len(NAMES), dtype=bool) if active is None else active[epoch])
+        group.measure(epoch, variables, slots, np.ones(replicas, dtype=bool))
     return group
 
 
@@ -166,8 +168,8 @@ def assert_same_rows(found, expected):
 
 
 def test_rows_and_pictures_are_those_of_one_record_per_replica(trained):
-    case, model, records, epochs = trained
-    group = measured(model, epochs)
+    _, model, records, epochs = trained
+    group = measured(model, epochs, len(NAMES))
     assert group.layers == records[0].reader.paths
     for replica, record in enumerate(records):
         assert_same_rows(group.rows(replica), record.rows)
@@ -178,6 +180,89 @@ def test_rows_and_pictures_are_those_of_one_record_per_replica(trained):
         for name in both:
             for found, epoch in zip(pictures[name], (0, EPOCHS), strict=True):
                 np.testing.assert_array_equal(found, kept.cosines(name, epoch))
-    healthy = case not in ("low_rank",)
-    assert group.one_by_one <= len(NAMES) * len(epochs) - healthy * 2 * len(epochs), "the quick way is taken"
-    print(case, group.one_by_one, len(NAMES) * len(epochs))
+
+
+def test_healthy_replicas_are_measured_together(trained):
+    case, model, _, epochs = trained
+    chosen = [NAMES.index(name) for name in ("healthy", "other")]
+    group = GroupSymmetry(model, 2)
+    for epoch, parts in enumerate(epochs):
+        variables, slots = ([stack[chosen] for stack in part] for part in parts)
+        group.measure(epoch, variables, slots, np.ones(2, dtype=bool))
+    # Where weights are computed from several variables, they are read from the model itself.
+    assert group.one_by_one == (8 if case == "low_rank" else 0)
+
+
+def test_replicas_without_momentum_that_are_locked_to_one_unit_are_measured_together():
+    build = perceptron("tanh", "sgd")
+    batch = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32), np.arange(12) % 3
+    model, records, epochs = train(build, batch, ("constant", "ones", "healthy"))
+    group = measured(model, epochs, 3)
+    assert group.one_by_one == 0
+    for replica, record in enumerate(records):
+        assert_same_rows(group.rows(replica), record.rows)
+    assert {row["verdict"] for row in group.rows(1) + group.rows(2)} == {"locked"}
+
+
+def test_a_locked_replica_may_come_apart_stand_still_and_go_back():
+    model = perceptron("relu", "sgd")("ones")
+    model.optimizer.build(model.trainable_variables)
+    record, group = SymmetryRecord(model, None, "epoch"), GroupSymmetry(model, 1)
+    start, slots = arrays(model.variables), arrays(model.optimizer.variables)
+    rng = np.random.default_rng(0)
+    apart = [value + rng.normal(size=value.shape).astype(value.dtype) for value in start]
+    moved = [value * np.float32(1.5) for value in start]
+    biased = [*start[:-1], start[-1] + np.float32(1)]
+    for epoch, values in enumerate([start, moved, moved, biased, start, biased, apart, apart, start, biased, apart]):
+        assign(model.variables, values)
+        record.measure(epoch)
+        group.measure(epoch, stacked([values]), stacked([slots]), np.ones(1, dtype=bool))
+        assert_same_rows(group.rows(0), record.rows)
+    assert {row["dead"] for row in record.rows} == {0, 10}
+
+
+def test_replicas_that_are_not_active_get_no_rows():
+    model = perceptron("relu", "sgd")("he_normal")
+    model.optimizer.build(model.trainable_variables)
+    variables, slots = (stacked([arrays(part)] * 3) for part in (model.variables, model.optimizer.variables))
+    group = GroupSymmetry(model, 3)
+    for epoch, active in enumerate([(1, 1, 1), (1, 0, 1), (0, 0, 1)]):
+        group.measure(epoch, variables, slots, np.array(active, dtype=bool))
+    assert [group.rows(replica)[-1]["epoch"] for replica in range(3)] == [1, 0, 2]
+    assert [len(group.pictures(replica)) for replica in range(3)] == [3, 3, 3]
+
+
+def test_large_groups_are_measured_in_parts(monkeypatch):
+    monkeypatch.setattr(group_symmetry, "_CHUNK", 4000)
+    model = perceptron("relu", "sgd")("he_normal")
+    model.optimizer.build(model.trainable_variables)
+    one = arrays(model.variables)
+    stack = stacked([[value * (1 + replica) for value in one] for replica in range(7)])
+    group = GroupSymmetry(model, 7)
+    group.measure(0, stack, stacked([arrays(model.optimizer.variables)] * 7), np.ones(7, dtype=bool))
+    rows = [group.rows(replica)[0] for replica in range(7)]
+    assert [row["rms"] for row in rows] == pytest.approx([rows[0]["rms"]] * 7, rel=1e-6)
+
+
+def test_models_without_hidden_layers_are_not_measured():
+    model = compiled(keras.Sequential([keras.Input((4,)), layer("Dense", 3, "softmax")]))
+    model.optimizer.build(model.trainable_variables)
+    group = GroupSymmetry(model, 2)
+    group.measure(0, stacked([arrays(model.variables)] * 2), [], np.ones(2, dtype=bool))
+    assert group.layers == []
+    assert group.rows(1) == []
+    assert group.pictures(1) == {}
+
+
+def test_half_precision_is_read_as_the_monitor_reads_it():
+    keras.config.set_dtype_policy("bfloat16")
+    try:
+        model = perceptron("relu", "sgd")("he_normal")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.optimizer.build(model.trainable_variables)
+    record, group = SymmetryRecord(model, None, "epoch"), GroupSymmetry(model, 1)
+    record.measure(0)
+    slots = stacked([arrays(model.optimizer.variables)])
+    group.measure(0, stacked([arrays(model.variables)]), slots, np.ones(1, dtype=bool))
+    assert_same_rows(group.rows(0), record.rows)
