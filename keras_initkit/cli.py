@@ -66,6 +66,10 @@ def compare(
     """
     if (model is None) != (data is None):
         raise click.UsageError("Expected --model and --data together, or neither. Received: only one of them.")
+    if experiment:
+        from keras_initkit.tracking.writer import start_early
+
+        start_early()  # another process loads MLflow while this one loads Keras
     with _quiet_imports():
         from rich.console import Console
 

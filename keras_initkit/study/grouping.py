@@ -28,6 +28,8 @@ def groups_of(members: Sequence[Member], model: Any, training: Training, workers
         training: what the replicas share.
         workers: how many groups are trained at the same time, at least so many are made.
     """
+    if not members:
+        return []
     size = min(_MOST, max(_LEAST, int(_WORK / max(work_per_replica(model, training), 1))))
     size = max(1, min(size, math.ceil(len(members) / workers)))
     # Groups of equal size need not be compiled for another one.

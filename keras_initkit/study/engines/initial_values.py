@@ -13,7 +13,15 @@ from keras_initkit.units.arrays import to_numpy
 
 
 class DifferentComputation(Exception):
-    """The model of a seed differs from that of the first seed in more than the values of its variables."""
+    """The model of a seed differs from that of the first seed in more than the values of its variables.
+
+    Attributes:
+        difference: what differs.
+    """
+
+    def __init__(self, message: str, difference: str) -> None:
+        super().__init__(message)
+        self.difference = difference
 
 
 class InitialValues:
@@ -121,7 +129,8 @@ class InitialValues:
             raise DifferentComputation(
                 "Expected `build_model` to give models that differ only in the values of their variables. "
                 f"Received: for seed {seed} another model than for seed {self._first_seed}; what differs is "
-                f"{difference}."
+                f"{difference}.",
+                difference,
             )
 
     def _outputs_agree(self, other: Any) -> bool:

@@ -96,7 +96,8 @@ class StackedEngine:
                 values.append(source.of(member.seed))
                 stacked.append(member)
             except DifferentComputation as error:
-                self._leave([member], left, first_line(error))
+                reason = f"`build_model` gives another model for some seeds: what differs is {error.difference}"
+                self._leave([member], left, reason)
             except Exception:
                 left.append(member)
         return stacked, values
