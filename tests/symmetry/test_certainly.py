@@ -230,3 +230,14 @@ def test_differing_columns_are_classes_of_their_own():
         rows = weights.transpose(0, 2, 1).reshape(-1, 4)
         alone = len(np.unique(equivalence_classes(rows, sign=True, tolerance=tolerance))) == 4
         assert all_differ(weights[None])[0] == (alone and rows.any(axis=0).all())
+
+
+def test_columns_that_differ_prove_nothing_behind_units_that_are_equal():
+    spaces = [Space(2, apart=True, given=True), Space(2), Space(2), Space(1, apart=True, observed=True)]
+    exchanged = np.array([[1.0, 2.0], [2.0, 1.0]])[:, :, None]
+    links = [Mix(0, 1, np.ones((2, 2, 1))), Mix(1, 2, exchanged), Mix(2, 3, np.ones((2, 1, 1)))]
+    network = Network(spaces, links)
+    assert lasting_classes(network).labels[2].tolist() == [0, 0]
+    assert not CertainlyApart(network, [2]).prove(numbers_of([network]))[0]
+    links[0] = Mix(0, 1, exchanged)
+    assert CertainlyApart(network, [2]).prove(numbers_of([network]))[0]
