@@ -1,4 +1,4 @@
-"""Whether a TensorFlow graph does more than compute values from values."""
+"""What a TensorFlow graph is made of: state that it has besides its arguments, operations that defy vectorisation."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,6 +9,7 @@ _CALLS = ("PartitionedCall", "StatefulPartitionedCall", "SymbolicGradient", "Xla
 _IN_WORDS = {
     "Random": "random numbers are drawn from TensorFlow's own state",
     "Multinomial": "random numbers are drawn from TensorFlow's own state",
+    "TruncatedNormal": "random numbers are drawn from TensorFlow's own state",
     "Rng": "random numbers are drawn from TensorFlow's own state",
     "PyFunc": "a Python function is called in every step",
     "Variable": "a variable is read or changed that the model does not list",
@@ -26,16 +27,33 @@ def state_in_graph(graph: Any, first: int = 0) -> str:
         graph: a TensorFlow graph.
         first: number of operations at the beginning of the graph that are not looked at.
     """
-    for kind in _stateful(graph, graph.get_operations()[first:]):
-        return next((words for part, words in _IN_WORDS.items() if part in kind), f"the operation {kind} has a state")
+    for operation, _ in _operations(graph, graph.get_operations()[first:]):
+        kind = operation.type
+        if operation.op_def.is_stateful and not kind.startswith((*_HARMLESS, *_CALLS)):
+            return next(
+                (words for part, words in _IN_WORDS.items() if part in kind), f"the operation {kind} has a state"
+            )
     return ""
 
 
-def _stateful(graph: Any, operations: Iterable[Any]) -> Iterator[str]:
+def defies_vectorisation(graph: Any, first: int = 0) -> bool:
+    """Return whether a graph has operations whose vectorised form fails when it is run.
+
+    A `tf.where` that gives as many rows as it finds, in a branch of a condition: where no replica takes the branch,
+    there is nothing to stack. Keras' sums of the rows of an embedding's gradient are made of it.
+
+    Args:
+        graph: a TensorFlow graph.
+        first: number of operations at the beginning of the graph that are not looked at.
+    """
+    return any(nested and op.type == "Where" for op, nested in _operations(graph, graph.get_operations()[first:]))
+
+
+def _operations(graph: Any, operations: Iterable[Any], nested: bool = False) -> Iterator[tuple[Any, bool]]:
+    """Yield operations and those of the functions they call, and whether they are in such a function."""
     for operation in operations:
-        if operation.op_def.is_stateful and not operation.type.startswith((*_HARMLESS, *_CALLS)):
-            yield operation.type
+        yield operation, nested
         for attribute in operation.node_def.attr.values():
             inner = graph._get_function(attribute.func.name) if attribute.HasField("func") else None
             if inner is not None and hasattr(inner, "graph"):
-                yield from _stateful(inner.graph, inner.graph.get_operations())
+                yield from _operations(inner.graph, inner.graph.get_operations(), nested=True)

@@ -14,7 +14,7 @@ from keras_initkit.study.engines.program import Step, Tester, Trainer
 from keras_initkit.study.engines.pure_step import PureStep
 
 # A convolution whose kernel is mapped becomes a grouped one, which XLA runs several times slower on processors.
-_NOT_VECTORISED = ("conv_general_dilated",)
+_NOT_VECTORISED = {"conv_general_dilated": "the whole step because of convolutions"}
 
 
 class JaxProgram:
@@ -24,7 +24,7 @@ class JaxProgram:
         step: the steps of one replica.
 
     Attributes:
-        one_by_one: operations because of which the replicas are run one after the other, known once a step was traced.
+        one_by_one: what is run for one replica after the other, and why; known once a step was traced.
     """
 
     def __init__(self, step: PureStep):
@@ -104,8 +104,8 @@ class JaxProgram:
         return self._map(lambda own: step(own, batch), state)
 
     def _map(self, function: Any, *arguments: Any) -> Any:
-        slow = _operations(function, arguments) & set(_NOT_VECTORISED)
-        self.one_by_one |= slow
+        slow = _operations(function, arguments) & _NOT_VECTORISED.keys()
+        self.one_by_one |= {_NOT_VECTORISED[name] for name in slow}
         if slow:
             return jax.lax.map(lambda own: function(*own), arguments)
         return jax.vmap(function)(*arguments)

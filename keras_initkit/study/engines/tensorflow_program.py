@@ -1,8 +1,6 @@
 """Steps of many replicas as TensorFlow graphs: one call an epoch, `tf.vectorized_map` over the replicas."""
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,11 +9,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_initkit.study.engines.batches import BatchLayout
-from keras_initkit.study.engines.graph_state import state_in_graph
 from keras_initkit.study.engines.program import Step, Tester, Trainer
-from keras_initkit.study.engines.pure_step import NotAsFit, PureStep
-
-WHOLE_STEP = "the whole step"
+from keras_initkit.study.engines.pure_step import PureStep
+from keras_initkit.study.engines.tensorflow_map import TensorFlowMap
 
 
 class TensorFlowProgram:
@@ -25,13 +21,14 @@ class TensorFlowProgram:
         step: the steps of one replica.
 
     Attributes:
-        one_by_one: operations that TensorFlow cannot vectorise and runs for one replica after the other, known once a
-            step was traced.
+        one_by_one: what TensorFlow cannot vectorise and runs for one replica after the other, known once a step was
+            traced.
     """
 
     def __init__(self, step: PureStep):
         self._step = step
-        self.one_by_one: set[str] = set()
+        self._map = TensorFlowMap()
+        self.one_by_one = self._map.one_by_one
         self._results = tf.function(partial(self._all_results), autograph=False)
         self._finished = tf.function(partial(self._all_finished), autograph=False)
 
@@ -89,43 +86,13 @@ class TensorFlowProgram:
 
     def _on_batch(self, step: Step, state: list[Any], batch: list[Any]) -> Any:
         """Take a step on one batch, the same for all replicas."""
-        return self._map(lambda own, _: step(own, batch), state, [])
+        return self._map(lambda own: step(own, batch), state)
 
     def _all_results(self, metrics: list[Any]) -> dict[str, Any]:
-        return self._map(lambda own, _: self._step.results(own), metrics, [])
+        return self._map(self._step.results, metrics)
 
     def _all_finished(self, state: list[Any]) -> list[Any]:
-        return self._map(lambda own, _: self._step.finished(own), state, [])
-
-    def _map(self, function: Any, state: list[Any], batch: list[Any]) -> Any:
-        """Return the results of a function of one replica, for all replicas.
-
-        Raises:
-            NotAsFit: if the function has a state besides its arguments.
-        """
-        structure: Any = None
-
-        def one(own: Any) -> Any:
-            nonlocal structure
-            graph = tf.compat.v1.get_default_graph()
-            known = len(graph.get_operations())
-            found = function(*own)
-            reason = state_in_graph(graph, known)
-            if reason:
-                raise NotAsFit(reason)
-            structure = tf.nest.map_structure(tf.type_spec_from_value, found)
-            return found
-
-        replicas = (list(state), batch)
-        with _noted_loops(self.one_by_one):
-            try:
-                return tf.vectorized_map(one, replicas, fallback_to_while_loop=True)
-            except Exception as error:
-                # What TensorFlow fails to vectorise is no fault of the model's, if one replica could be traced.
-                if structure is None or isinstance(error, NotAsFit):
-                    raise
-        self.one_by_one.add(WHOLE_STEP)
-        return tf.map_fn(one, replicas, fn_output_signature=structure)
+        return self._map(self._step.finished, state)
 
 
 def _any_batch(function: Any) -> Any:
@@ -141,25 +108,3 @@ def _any_batch(function: Any) -> Any:
         return compiled(list(state), list(batch))
 
     return call
-
-
-@contextmanager
-def _noted_loops(names: set[str]) -> Iterator[None]:
-    """Collect the operations that TensorFlow warns it cannot vectorise, instead of printing the warnings."""
-
-    def note(record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if "pfor was converting" in text:  # an error that is raised too
-            return False
-        if "while_loop" not in text:
-            return True
-        words = text.removeprefix("Using a while_loop for converting ").split()
-        names.add(words[0])
-        return False
-
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(note)
-    try:
-        yield
-    finally:
-        logger.removeFilter(note)

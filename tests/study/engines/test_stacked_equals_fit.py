@@ -7,7 +7,7 @@ import pytest
 from keras_initkit.study.data import StudyData
 from tests.study.engines.fit_oracle import assert_like_fit
 
-L, O, R = keras.layers, keras.optimizers, keras.regularizers
+L, R = keras.layers, keras.regularizers
 
 # The same operations in another order: what is left is rounding, of 2e-16, over a few steps.
 EXACT = 1e-8
@@ -39,7 +39,7 @@ def dense_with_everything(initializer):
     y = L.GroupNormalization(2)(L.Dense(6, activity_regularizer=R.L2(1e-2))(y))
     y = L.EinsumDense("ab,bc->ac", 6, bias_axes="c")(L.UnitNormalization()(y))
     y = L.LayerNormalization()(L.ActivityRegularization(l1=1e-2)(y)) + L.PReLU()(y)
-    return classifier(x, y, O.Adam(O.schedules.ExponentialDecay(0.01, 2, 0.9)))
+    return classifier(x, y, keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.01, 2, 0.9)))
 
 
 def convolutions(initializer):
@@ -52,7 +52,7 @@ def convolutions(initializer):
     y = L.AveragePooling2D(2)(L.BatchNormalization()(y))
     y = L.Conv1D(4, 2, padding="causal", activation="tanh")(L.Reshape((-1, 3))(y))
     y = L.Conv1DTranspose(3, 2)(y)
-    return classifier(x, L.Flatten()(y), O.AdamW(0.01, weight_decay=0.1, global_clipnorm=0.5))
+    return classifier(x, L.Flatten()(y), keras.optimizers.AdamW(0.01, weight_decay=0.1, global_clipnorm=0.5))
 
 
 def recurrent(initializer):
@@ -63,7 +63,7 @@ def recurrent(initializer):
     y = L.Bidirectional(L.GRU(3, return_sequences=True))(y)
     y = L.SimpleRNN(3, return_sequences=True)(L.TimeDistributed(L.Dense(4))(y))
     y = L.RNN([L.LSTMCell(3), L.GRUCell(3)])(y)
-    return classifier(x, y, O.RMSprop(0.01, momentum=0.5, centered=True, clipnorm=0.1))
+    return classifier(x, y, keras.optimizers.RMSprop(0.01, momentum=0.5, centered=True, clipnorm=0.1))
 
 
 def attention(initializer):
@@ -71,7 +71,7 @@ def attention(initializer):
     y = L.Embedding(7, 6, embeddings_initializer=initializer, embeddings_regularizer=R.L2(1e-2))(x)
     y = L.LayerNormalization()(y + L.MultiHeadAttention(2, 3, dropout=0.1)(y, y, use_causal_mask=True))
     y = y + L.Attention()([y, y])
-    return classifier(x, L.GlobalAveragePooling1D()(y), O.Nadam(0.01, weight_decay=0.01))
+    return classifier(x, L.GlobalAveragePooling1D()(y), keras.optimizers.Nadam(0.01, weight_decay=0.01))
 
 
 @pytest.mark.usefixtures("float64")
