@@ -175,8 +175,7 @@ class StudyData:
 
     def metric_names(self, model: Any) -> list[str]:
         """Return the names of the metrics that `fit` will log, from evaluating a few samples."""
-        inputs, targets, weights = self.few_samples
-        names = list(model.evaluate(inputs, targets, sample_weight=weights, verbose=0, return_dict=True))
+        names = list(_evaluate_few(model, *self.few_samples))
         return names if self.validation is None else [*names, *(f"val_{name}" for name in names)]
 
     def same_outputs(self, one: Any, other: Any) -> bool:
@@ -224,6 +223,18 @@ def _slices(data: Triple) -> Iterator[Triple]:
     for start in range(0, len(keras.tree.flatten(data[0])[0]), EVALUATION_BATCH):
         x, y, sample_weight = (taken(part, slice(start, start + EVALUATION_BATCH)) for part in data)
         yield x, y, sample_weight
+
+
+def _evaluate_few(model: Any, x: Any, y: Any, weight: Any) -> dict[str, Any]:
+    """Return the values of loss and metrics, without a function to be compiled if the steps are those of Keras."""
+    backend = keras.backend.backend()
+    if type(model).test_step is not keras.Model.test_step or backend not in ("tensorflow", "jax"):
+        return model.evaluate(x, y, sample_weight=weight, verbose=0, return_dict=True)
+    if backend == "jax":
+        model._symbolic_build(data_batch=(x, y, weight))
+        return model.get_metrics_result()
+    tensors = keras.tree.map_structure(lambda a: None if a is None else keras.ops.convert_to_tensor(a), (x, y, weight))
+    return model.test_step(tensors)
 
 
 def _evaluate(model: Any, data: Any) -> dict[str, float]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -158,8 +159,11 @@ class Stack:
 def _build_all(model: Any, batch: Any) -> None:
     """Create the variables of the optimizer, the loss and the metrics, as the first step of `fit` would."""
     model.optimizer.build(model.trainable_variables)
-    x, y, weight = batch
-    predicted = model(x, training=False) if model._call_has_training_arg else model(x)
-    model._compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weight, training=False)
-    model.compute_metrics(x, y, predicted, sample_weight=weight)
+    if keras.backend.backend() == "jax":
+        model._symbolic_build(data_batch=batch)  # where every operation outside a program is compiled by itself
+    else:
+        x, y, weight = batch
+        predicted = model(x, training=False) if model._call_has_training_arg else model(x)
+        model._compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weight, training=False)
+        model.compute_metrics(x, y, predicted, sample_weight=weight)
     model.reset_metrics()
