@@ -1,5 +1,8 @@
 """The benchmark of the study engine in a short form: it runs, both ways train the same, and the clock sees all."""
 
+import dataclasses
+import math
+
 import pytest
 
 from tests.benchmarks.engines.memory import Sizes, sizes_of
@@ -7,6 +10,7 @@ from tests.benchmarks.engines.problems import PROBLEMS
 from tests.benchmarks.engines.scaling import clocked_study, replicas_table
 from tests.benchmarks.engines.speed import GOALS, measured, speed_table
 from tests.benchmarks.engines.tuner import beside_tuner, has_tuner, tuner_table
+from tests.benchmarks.engines.ways import Trained, disagreement
 
 pytestmark = pytest.mark.benchmark
 
@@ -40,6 +44,16 @@ def test_the_bound_of_memory_counts_every_number_of_a_replica():
     )
 
 
+def test_other_work_is_not_compared():
+    fits = Trained([1.0] * 4, [0.30, 0.31, 0.29, 0.30], [0.50, 0.49, 0.51, 0.50], epochs=3)
+    same = Trained([1.0], [0.29, 0.31, 0.30], [0.52, 0.50, 0.49], epochs=3)
+    assert not disagreement(fits, same)
+    assert "2 epochs" in disagreement(fits, dataclasses.replace(same, epochs=2))
+    assert "final losses" in disagreement(fits, dataclasses.replace(same, losses=[0.41, 0.40, 0.42]))
+    assert "final val_losses" in disagreement(fits, dataclasses.replace(same, val_losses=[math.nan] * 3))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")  # 1.4 uses old names of `threading`
 @pytest.mark.skipif(not has_tuner(), reason="needs KerasTuner and TensorBoard")
 def test_compare_beside_keras_tuner(capsys):
     row = beside_tuner("mlp", replicas=4, epochs=3)
