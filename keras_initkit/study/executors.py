@@ -52,7 +52,7 @@ def processes(workers: int) -> ProcessExecutor:
 
 
 class RayExecutor(Executor):
-    """An executor on Ray: every call is a Ray task. To cancel a call that is running interrupts it.
+    """An executor on Ray: every call is a Ray task. To cancel a call that is running ends its worker.
 
     Args:
         **options: options of the tasks, such as `num_cpus=2` or `num_gpus=1`, see `ray.remote`. A task whose worker
@@ -76,7 +76,8 @@ class RayExecutor(Executor):
         future: Future[Any] = reference.future()
         self._futures.add(future)
         future.add_done_callback(self._futures.discard)
-        future.add_done_callback(lambda done: self._ray.cancel(reference) if done.cancelled() else None)
+        # An interrupt alone would wait for the end of a compiled program.
+        future.add_done_callback(lambda done: self._ray.cancel(reference, force=True) if done.cancelled() else None)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -84,7 +84,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"its entry {key!r}", part) for key, part in value.items())
     elif isinstance(value, (list, tuple, set, frozenset)):
         yield from ((f"its item {place}", part) for place, part in enumerate(value))
-    else:
+    elif not type(value).__module__.startswith("tensorflow."):  # whose insides say nothing to the user
         held = getattr(value, "__dict__", {})
         yield from ((f"its attribute `{name}`", part) for name, part in list(held.items()) if name[:2] != "__")
 
