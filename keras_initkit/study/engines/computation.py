@@ -58,6 +58,12 @@ def _facts(model: Any) -> tuple[Any, ...]:
     }
     # Keras numbers variables without a name per process.
     variables = [(re.sub(r"_\d+$", "", v.name), tuple(v.shape), v.dtype, v.trainable) for v in model.variables]
-    optimizer = model.optimizer.get_config()
-    optimizer.pop("name", None)
+    optimizer = without_names(model.optimizer.get_config())
     return model_sha256(model), type(model.optimizer), repr(optimizer), compiled, variables
+
+
+def without_names(config: Any) -> Any:
+    """Return the configuration of an optimizer without names, which Keras counts per process, inner ones too."""
+    if isinstance(config, dict):
+        return {key: without_names(value) for key, value in config.items() if key != "name"}
+    return config

@@ -32,6 +32,7 @@ def reason_against_stacking(model: Any, training: Training) -> str:
         f"the model has its own {_listed(own)}": bool(own),
         "the model is compiled with run_eagerly=True": bool(model.run_eagerly),
         f"the layer {_listed(foreign)} holds a variable that Keras does not know": bool(foreign),
+        "the data are texts": _has_texts(training),
         "the model has no trainable weights": not model.trainable_variables,
         "the weights are distributed over devices": _is_distributed(),
         "gradients are accumulated over steps": backend == "tensorflow"
@@ -55,7 +56,7 @@ def first_step_differs(model: Any, step: PureStep, batch: Any) -> str:
     """
     if keras.backend.backend() != "tensorflow":
         return ""
-    before = [to_numpy(variable) for variable in step.variables]
+    before = _values_that_show_everything(step)
     tensors = keras.tree.map_structure(lambda a: None if a is None else keras.ops.convert_to_tensor(a), batch)
     ours, _ = step.train([keras.ops.convert_to_tensor(value) for value in before], tensors)
     model.train_step(tensors)
@@ -71,12 +72,31 @@ def first_step_differs(model: Any, step: PureStep, batch: Any) -> str:
     return ""
 
 
+def _values_that_show_everything(step: PureStep) -> list[NDArray[Any]]:
+    """Return the variables' values, after weights that are all alike were made different: at zeros nothing shows."""
+    random = np.random.default_rng(0)
+    for variable in step.variables[: step.trainable]:
+        value = to_numpy(variable)
+        noise = 0.1 * random.standard_normal(value.shape)
+        if value.size and np.all(value == value.flat[0]):
+            variable.assign((value + noise).astype(value.dtype))
+    return [to_numpy(variable) for variable in step.variables]
+
+
 def _difference(one: list[NDArray[Any]], other: list[NDArray[Any]]) -> list[NDArray[Any]]:
     return [a.astype(np.float64) - b.astype(np.float64) for a, b in zip(one, other, strict=True)]
 
 
 def _size(parts: list[NDArray[Any]]) -> float:
     return float(np.sqrt(sum(np.sum(np.square(np.asarray(part, np.float64))) for part in parts)))
+
+
+def _has_texts(training: Training) -> bool:
+    return any(
+        np.asarray(part).dtype.kind in "OSU"
+        for part in keras.tree.flatten(training.data.few_samples)
+        if part is not None
+    )
 
 
 def _is_distributed() -> bool:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_initkit.study.engines.build_replay import same_bits
-from keras_initkit.study.engines.computation import same_computation
+from keras_initkit.study.engines.computation import same_computation, without_names
 from keras_initkit.tracking.fingerprint import model_sha256
 
 _COMPILED = ("jit_compile", "run_eagerly", "steps_per_execution", "loss")
@@ -25,7 +25,12 @@ def constants_of(model: Any) -> list[tuple[str, dict[str, Any]]]:
         (name of the layer, attribute -> number, array, list of such, or None where there is none) for every layer.
         Take them right after the model was built; Keras keeps flags there that change when it is used.
     """
-    return [(layer.name, {name: _numbers(value) for name, value in vars(layer).items()}) for layer in _layers(model)]
+    return [(layer.name, _constants(layer)) for layer in _layers(model)]
+
+
+def _constants(layer: Any) -> dict[str, Any]:
+    # The penalties of the last call are results.
+    return {name: _numbers(value) for name, value in vars(layer).items() if name != "_losses"}
 
 
 def constant_difference(
@@ -58,7 +63,7 @@ def _structural(one: Any, other: Any) -> str:
     names = [[v.name for v in model.variables] for model in (one, other)]
     if names[0] != names[1]:
         return f"the names of the variables: {names[0]} and {names[1]}"
-    configs = [{"class": type(m.optimizer).__name__, **m.optimizer.get_config(), "name": None} for m in (one, other)]
+    configs = [{"class": type(m.optimizer).__name__, **without_names(m.optimizer.get_config())} for m in (one, other)]
     for key in configs[0]:
         if repr(configs[0][key]) != repr(configs[1].get(key)):
             return f"`{key}` of the optimizer: {configs[0][key]} and {configs[1].get(key)}"

@@ -1,6 +1,6 @@
 """One step of `fit` as a function from state to state, in the words of Keras' stateless interface."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -74,8 +74,7 @@ class PureStep:
         watched = [self.variables[place] for place in self.metric_variables]
         with keras.StatelessScope(list(zip(watched, metric_values, strict=True))):
             found = self._model.get_metrics_result()
-        scalars = {name: keras.ops.convert_to_tensor(value) for name, value in sorted(found.items())}
-        return {name: value for name, value in scalars.items() if len(value.shape) == 0}
+        return {name: value for name, value in _flat(found) if len(value.shape) == 0}
 
     def finished(self, state: Sequence[Any]) -> list[Any]:
         """Return the state after the last epoch: averaged weights take the place of the weights if so configured."""
@@ -122,6 +121,15 @@ class PureStep:
         found = [scope.get_current_value(variable) for variable in self.variables]
         # A variable that was assigned another one holds that one, whose value only the scope knows.
         return [value.value if isinstance(value, keras.Variable) else value for value in found]
+
+
+def _flat(results: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield names and tensors in the order of Keras' logs, which name the parts of a result without the whole."""
+    for name, value in sorted(results.items()):
+        if isinstance(value, dict):
+            yield from _flat(value)
+        else:
+            yield name, keras.ops.convert_to_tensor(value)
 
 
 def _value_gradients(loss_of: Any, trained: list[Any], others: list[Any]) -> tuple[list[Any], Any]:

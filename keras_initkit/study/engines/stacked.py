@@ -11,6 +11,7 @@ from keras_initkit.study.engines.computation import same_computation, same_funct
 from keras_initkit.study.engines.exactness import reason_against_stacking
 from keras_initkit.study.engines.group import Member, Note, Outcome, Training
 from keras_initkit.study.engines.initial_values import DifferentComputation, InitialValues
+from keras_initkit.study.engines.pure_step import NotAsFit
 from keras_initkit.study.engines.sequential import SequentialEngine
 from keras_initkit.study.engines.stack import Stack
 from keras_initkit.study.engines.stack_size import is_out_of_memory, most_replicas
@@ -127,7 +128,9 @@ class StackedEngine:
                 if is_out_of_memory(error) and size > 1:
                     size = -(-size // 2)
                     continue
-                self._leave(kind.members[start:], left, first_line(error))
+                self._leave(
+                    kind.members[start:], left, str(error) if isinstance(error, NotAsFit) else first_line(error)
+                )
                 return
             self._note(len(outcomes), stack.one_by_one)
             yield from outcomes

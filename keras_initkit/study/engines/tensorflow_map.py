@@ -91,7 +91,7 @@ def _noted_loops(words: set[str]) -> Iterator[None]:
         found = re.search(r'while_loop for converting (?:name: [\s\S]*?op: ")?(\w+)', text)
         if found is None:
             return True
-        words.add(next((word for part, word in _IN_WORDS.items() if part in found[1]), found[1]))
+        words.add(next((word for part, word in _IN_WORDS.items() if part in found[1]), f"the operation {found[1]}"))
         words.discard("")
         return False
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_initkit.study.engines.batches import BatchLayout
 from keras_initkit.study.engines.program import Step, Tester, Trainer
-from keras_initkit.study.engines.pure_step import PureStep
+from keras_initkit.study.engines.pure_step import NotAsFit, PureStep
 from keras_initkit.study.engines.tensorflow_map import TensorFlowMap
 
 
@@ -98,13 +98,17 @@ class TensorFlowProgram:
 def _any_batch(function: Any) -> Any:
     """Return the compiled function of a state and a batch, traced once for batches of all sizes."""
     compiled: Any = None
+    shapes: list[Any] = []
 
     def call(state: list[Any], batch: list[Any]) -> Any:
-        nonlocal compiled
+        nonlocal compiled, shapes
         if compiled is None:
             specs = [tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in batch]
+            shapes = [spec.shape[1:] for spec in specs]
             states = [tf.TensorSpec(part.shape, part.dtype) for part in state]
             compiled = tf.function(function, autograph=False, input_signature=(states, specs))
+        if [part.shape[1:] for part in batch] != shapes:
+            raise NotAsFit("the batches of the dataset differ in more than the number of samples")
         return compiled(list(state), list(batch))
 
     return call

@@ -45,7 +45,6 @@ def fit(build, data, epochs=2, batch_size=8, seeds=SEEDS):
             **data.training(seed, batch_size, epochs), **data.validating(), epochs=epochs, verbose=0
         ).history
         found.append(({name: [before[name], *history[name]] for name in before}, values_of(host.variables)))
-        assert set(history) == set(before)
     return found
 
 
@@ -65,7 +64,7 @@ def assert_like_fit(build, data, *, rtol, oracle=None, **how):
     for outcome, (curves, variables) in zip(outcomes, expected, strict=True):
         assert outcome.exception is None
         found = dict(outcome.replica.curves)
-        assert all(np.isfinite(found.pop(GRADIENT_NORM)[1:]))
+        assert all(norm > 0 for norm in found.pop(GRADIENT_NORM)[1:])  # infinite in a step that a loss scale leaves out
         assert list(found) == list(curves), (list(found), list(curves))
         pairs = {name: (found[name], curves[name]) for name in curves}
         pairs |= {f"variable {place}": pair for place, pair in enumerate(zip(outcome.weights, variables, strict=True))}
@@ -102,4 +101,5 @@ def _evaluated(model, x, y, sample_weight, class_weight=None):
     sizes = {} if y is None and not isinstance(x, (np.ndarray, dict)) else {"batch_size": EVALUATION_BATCH}
     if class_weight is not None:
         x = x.map(lambda x, y: (x, y, sum(w * keras.ops.cast(y == c, "float32") for c, w in class_weight.items())))
-    return model.evaluate(x, y, sample_weight=sample_weight, verbose=0, return_dict=True, **sizes)
+    found = model.evaluate(x, y, sample_weight=sample_weight, verbose=0, return_dict=True, **sizes)
+    return {name: value for name, value in found.items() if np.ndim(value) == 0}
