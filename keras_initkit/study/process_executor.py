@@ -34,11 +34,14 @@ class ProcessExecutor(Executor):
 
     Args:
         workers: number of processes.
+
+    Attributes:
+        workers: number of processes.
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = check_integer("workers", workers, 1)
-        self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="keras-initkit")
+        self.workers = check_integer("workers", workers, 1)
+        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="keras-initkit")
         self._idle: list[_Worker] = []
         self._futures: set[Future[Any]] = set()
         self._unable: WorkersDoNotStart | None = None
@@ -76,7 +79,7 @@ class ProcessExecutor(Executor):
     def _free_worker(self) -> "_Worker":
         if self._unable:
             raise self._unable
-        return self._idle.pop() if self._idle else _Worker(max(1, _cores() // self._workers))
+        return self._idle.pop() if self._idle else _Worker(max(1, _cores() // self.workers))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the processes.

@@ -14,19 +14,19 @@ def randomness_of_this_thread() -> Iterator[None]:
     What they draw comes from another generator meanwhile. All functions of `random` end in these two of the global
     generator, whoever has imported them. Seeding it, which other threads have no reason to do, is not prevented.
     """
-    generator: Any = random._inst  # type: ignore[attr-defined]
+    generator: Any = random._inst
     own, other = threading.get_ident(), random.Random()
     draw, draw_bits = generator.random, generator.getrandbits
 
     def drawn() -> float:
-        return draw() if threading.get_ident() == own else other.random()  # type: ignore[no-any-return]
+        return draw() if threading.get_ident() == own else other.random()
 
     def drawn_bits(k: int) -> int:
-        return draw_bits(k) if threading.get_ident() == own else other.getrandbits(k)  # type: ignore[no-any-return]
+        return draw_bits(k) if threading.get_ident() == own else other.getrandbits(k)
 
     # The module has its own names for them, which do not look at the generator.
     generator.random = random.random = drawn
-    generator.getrandbits = random.getrandbits = drawn_bits  # type: ignore[assignment]
+    generator.getrandbits = random.getrandbits = drawn_bits
     try:
         yield
     finally:

@@ -14,7 +14,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_initkit.initializers import Tiled
 from keras_initkit.study import shipping, worker
@@ -297,6 +296,7 @@ def _builds_with(part):
 
 
 def test_what_cannot_be_pickled_is_named_before_anything_is_submitted(tmp_path):
+    tf = pytest.importorskip("tensorflow")
     x, y = digits()
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
     lock, groups = threading.Lock(), [members("he_normal", (0,))]
@@ -330,11 +330,13 @@ def test_what_cannot_be_pickled_is_named_before_anything_is_submitted(tmp_path):
 def test_models_and_variables_that_a_function_uses_are_copied(one_thread):
     base = keras.Sequential([keras.Input((64,)), keras.layers.Dense(8, "relu", name="base")])
     base.trainable = False
-    scale = tf.Variable(2.0)
+    scale = keras.Variable(2.0)
 
     def build(initializer):
         inputs = keras.Input((64,))
-        outputs = keras.layers.Dense(3, kernel_initializer=initializer)(base(inputs) * float(scale.numpy()))
+        outputs = keras.layers.Dense(3, kernel_initializer=initializer)(
+            base(inputs) * float(keras.ops.convert_to_numpy(scale))
+        )
         model = keras.Model(inputs, outputs)
         model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         return model
