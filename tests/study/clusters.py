@@ -11,28 +11,28 @@ import pytest
 
 from keras_initkit.study.executors import RayExecutor, processes
 
+_started = {}  # kind -> executor and what stops it; every test module that imports the fixture has its own of it
 KINDS = ("processes", "threads", "ray", "dask")
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     """Return a function from a kind to an executor with two workers, started when it is first asked for."""
-    started = {}
 
     def executor(kind):
-        if kind not in started:
+        if kind not in _started:
             # Workers keep the folder they were started in; that of a test is gone before they are.
             folder, own = tmp_path_factory.getbasetemp(), Path.cwd()
             os.chdir(folder)
             try:
-                started[kind] = _START[kind]()
+                _started[kind] = _START[kind]()
             finally:
                 os.chdir(own)
-        return started[kind][0]
+        return _started[kind][0]
 
     yield executor
-    for _, stop in started.values():
-        stop()
+    while _started:
+        _started.popitem()[1][1]()
 
 
 def _processes():
