@@ -75,6 +75,20 @@ def test_compare_with_own_model_and_file(tmp_path):
     assert StudyResults.load("s.npz").initializers == ["zeros", "he_normal"]
 
 
+@pytest.mark.parametrize(
+    ("options", "trained"),
+    [
+        ((), "Trained: 4 replicas together as one program."),
+        (("--engine", "sequential"), "Trained: 4 replicas one after the other through `fit`."),
+        (("--workers", "2"), "Trained: 4 replicas together as one program (2 times)."),
+    ],
+)
+def test_compare_says_how_the_replicas_were_trained(options, trained):
+    done = run(*SMALL, "--data", "user_code:data", "--initializers", "zeros,he_normal", "--experiment", "", *options)
+    assert done.exit_code == 0, done.output
+    assert trained in done.output
+
+
 def test_failed_replicas_are_shown_and_give_exit_code_1():
     done = run(
         "compare", "--model", "user_code:failing", "--data", "user_code:data", "--initializers", "he_normal,ones",

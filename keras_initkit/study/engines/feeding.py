@@ -20,25 +20,30 @@ class TrainingFeed:
     Args:
         program: the program that eats.
         data: the data of the study.
-        seeds: seeds of the replicas.
         batch_size: samples per step, for arrays.
     """
 
-    def __init__(self, program: Program, data: StudyData, seeds: Sequence[int], batch_size: int):
-        self._program, self._data, self._seeds = program, data, seeds
+    def __init__(self, program: Program, data: StudyData, batch_size: int):
+        self._program, self._data = program, data
         layout = BatchLayout(data.few_samples)
         self._trainer, self._tester, self._layout = program.trainer(layout), program.tester(layout), layout
         self._arrays = None if data.arrays is None else program.place(layout.flatten(data.arrays))
         self._batch_size = min(batch_size, data.samples) if data.samples else batch_size
 
-    def train(self, state: list[Any], epoch: int) -> tuple[list[Any], NDArray[np.float64]]:
-        """Return the state after an epoch (0 is the first), and the mean gradient norm of each replica."""
+    def train(self, state: list[Any], seeds: Sequence[int], epoch: int) -> tuple[list[Any], NDArray[np.float64]]:
+        """Return the state after an epoch (0 is the first), and the mean gradient norm of each replica.
+
+        Args:
+            state: the state of the replicas; on JAX it is used up.
+            seeds: their seeds.
+            epoch: the epoch.
+        """
         if self._arrays is not None:
-            orders = {seed: self._data.order(seed, epoch).astype(np.int32) for seed in self._seeds}
-            (order,) = self._program.place([np.stack([orders[seed] for seed in self._seeds])])
+            orders = {seed: self._data.order(seed, epoch).astype(np.int32) for seed in dict.fromkeys(seeds)}
+            (order,) = self._program.place([np.stack([orders[seed] for seed in seeds])])
             state, norms = self._trainer.epoch(state, self._arrays, order, batch_size=self._batch_size)
             return state, np.asarray(self._program.fetch([norms])[0], np.float64)
-        total, steps = np.zeros(len(self._seeds)), 0
+        total, steps = np.zeros(len(seeds)), 0
         for batch in self._data.pass_batches(epoch):
             state, norms = self._trainer.batch(state, self._program.place(self._layout.flatten(batch)))
             total += self._program.fetch([norms])[0]

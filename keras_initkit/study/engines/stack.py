@@ -22,50 +22,59 @@ from keras_initkit.units.arrays import to_numpy
 GRADIENT_NORM = "grad/norm"
 
 
-class Stack:
-    """Replicas that share a computation and differ in nothing but the values of their variables.
+class Computation:
+    """What all stacks of one computation share: the compiled program, and the data on the device.
 
     Args:
         training: what the replicas share.
-        model: a built and compiled model of that computation; its variables lend their places, their values change.
-        members: the replicas.
-        values: for each of them the values of `model.variables` before training.
-        described: for each of them what the record keeps of the initial state.
+        model: a built and compiled model of that computation, its optimizer unused. Its variables lend their places,
+            their values change.
 
     Raises:
         NotAsFit: if the first step does not give what Keras' own gives.
     """
 
-    def __init__(
-        self,
-        training: Training,
-        model: Any,
-        members: Sequence[Member],
-        values: Sequence[list[NDArray[Any]]],
-        described: Sequence[dict[str, Any]],
-    ):
-        self._training, self._model, self._members, self._described = training, model, members, described
-        self._started = time.perf_counter()
+    def __init__(self, training: Training, model: Any):
+        self.training, self.model = training, model
         _build_all(model, training.data.few_samples)
-        self._step = PureStep(model)
-        self._program = backend_program(self._step)
-        self._fresh_metrics = [to_numpy(self._step.variables[place]) for place in self._step.metric_variables]
-        self._state = self._program.place(self._stacked(values))
-        difference = first_step_differs(model, self._step, training.data.few_samples)
+        self.step = PureStep(model)
+        self.fresh = [to_numpy(variable) for variable in self.step.variables]
+        difference = first_step_differs(model, self.step, training.data.few_samples)
         if difference:
             raise NotAsFit(f"{difference} differs from what Keras' own training step gives")
-        seeds = [member.seed for member in members]
-        self._training_feed = TrainingFeed(self._program, training.data, seeds, training.batch_size)
+        self.program = backend_program(self.step)
+        self.training_feed = TrainingFeed(self.program, training.data, training.batch_size)
         has_validation = training.data.validation is not None
-        self._validation_feed = ValidationFeed(self._program, training.data) if has_validation else None
+        self.validation_feed = ValidationFeed(self.program, training.data) if has_validation else None
+
+
+class Stack:
+    """Replicas that share a computation and differ in nothing but the values of their variables.
+
+    Args:
+        computation: what they share.
+        members: the replicas.
+        values: what gives, for each of them, the values of `model.variables` before training.
+        described: for each of them what the record keeps of the initial state.
+    """
+
+    def __init__(
+        self,
+        computation: Computation,
+        members: Sequence[Member],
+        values: Sequence[Callable[[], Sequence[NDArray[Any]]]],
+        described: Sequence[dict[str, Any]],
+    ):
+        self._started = time.perf_counter()
+        self._training, self._model, self._step = computation.training, computation.model, computation.step
+        self._program, self._fresh = computation.program, computation.fresh
+        self._training_feed, self._validation_feed = computation.training_feed, computation.validation_feed
+        self._members, self._described = members, described
+        self._seeds = [member.seed for member in members]
+        self._state = self._placed(values)
         self._curves: list[dict[str, list[float]]] = [{} for _ in members]
         self._active = np.ones(len(members), dtype=bool)
         self._frozen: dict[int, list[NDArray[Any]]] = {}
-
-    @property
-    def one_by_one(self) -> set[str]:
-        """The operations that the backend cannot vectorise."""
-        return self._program.one_by_one
 
     def train(self, on_epochs: Callable[[int], None]) -> list[Outcome]:
         """Train all replicas for the budget and return their outcomes, in the order of the members.
@@ -98,7 +107,7 @@ class Stack:
 
     def _train_epoch(self, epoch: int) -> None:
         self._reset_metrics()
-        self._state, norms = self._training_feed.train(self._state, epoch)
+        self._state, norms = self._training_feed.train(self._state, self._seeds, epoch)
         found = self._program.results(self._state) | self._validation_results()
         self._record(found | {GRADIENT_NORM: norms}, epoch + 1)
 
@@ -128,15 +137,21 @@ class Stack:
                 self._active[place] = False
 
     def _reset_metrics(self) -> None:
-        fresh = self._program.place([self._repeated(value) for value in self._fresh_metrics])
-        for place, value in zip(self._step.metric_variables, fresh, strict=True):
-            self._state[place] = value
+        for place in self._step.metric_variables:
+            self._state[place] = self._program.place([self._repeated(self._fresh[place])])[0]
 
-    def _stacked(self, values: Sequence[list[NDArray[Any]]]) -> list[NDArray[Any]]:
-        stacked = [self._repeated(to_numpy(variable)) for variable in self._step.variables]
-        for index, place in enumerate(self._step.model_variables):
-            stacked[place] = np.stack([own[index] for own in values])
-        return stacked
+    def _placed(self, values: Sequence[Callable[[], Sequence[NDArray[Any]]]]) -> list[Any]:
+        """Return the first state, without holding the values of all replicas more than once beside it."""
+        places = self._step.model_variables
+        stacked = {place: self._repeated(self._fresh[place]) for place in places}
+        for number, given_values in enumerate(values):
+            for place, value in zip(places, given_values(), strict=True):
+                stacked[place][number] = value
+        state = []
+        for place, fresh in enumerate(self._fresh):
+            given = stacked.pop(place) if place in stacked else self._repeated(fresh)
+            state += self._program.place([given])
+        return state
 
     def _repeated(self, value: NDArray[Any]) -> NDArray[Any]:
         return np.broadcast_to(value, (len(self._members), *value.shape)).copy()

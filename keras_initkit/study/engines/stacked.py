@@ -13,9 +13,11 @@ from keras_initkit.study.engines.group import Member, Note, Outcome, Training
 from keras_initkit.study.engines.initial_values import DifferentComputation, InitialValues
 from keras_initkit.study.engines.pure_step import NotAsFit
 from keras_initkit.study.engines.sequential import SequentialEngine
-from keras_initkit.study.engines.stack import Stack
+from keras_initkit.study.engines.stack import Computation, Stack
 from keras_initkit.study.engines.stack_size import is_out_of_memory, most_replicas
 from keras_initkit.tracking.errors import first_line
+
+Values = Callable[[], list[NDArray[Any]]]
 
 
 class CannotStack(ValueError):
@@ -24,11 +26,11 @@ class CannotStack(ValueError):
 
 @dataclass
 class _Kind:
-    """Members whose models share one computation."""
+    """Members whose models share one computation, and where the values of their variables come from."""
 
     model: Any
     members: list[Member] = field(default_factory=list)
-    values: list[list[NDArray[Any]]] = field(default_factory=list)
+    values: list[Values] = field(default_factory=list)
     described: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -83,24 +85,27 @@ class StackedEngine:
             kind = self._kind_of(source.model, kinds)
             kind.members += stacked
             kind.values += values
-            kind.described += [
-                self._described(source, member, own) for member, own in zip(stacked, values, strict=True)
-            ]
+            # Only now: the values of the model were compared with those of others before.
+            kind.described += [self._described(source, m, v()) for m, v in zip(stacked, values, strict=True)]
         return kinds, left
 
     def _values(
         self, source: InitialValues, members: list[Member], left: list[Member]
-    ) -> tuple[list[Member], list[list[NDArray[Any]]]]:
-        stacked, values = [], []
+    ) -> tuple[list[Member], list[Values]]:
+        """Return the members that can be stacked, and what gives their values; those that are cheap are not kept."""
+        stacked: list[Member] = []
+        values: list[Values] = []
         for member in members:
             try:
-                values.append(source.of(member.seed))
-                stacked.append(member)
+                given = None if source.replayed else source.of(member.seed)
             except DifferentComputation as error:
                 reason = f"`build_model` gives another model for some seeds: what differs is {error.difference}"
                 self._leave([member], left, reason)
             except Exception:
                 left.append(member)
+            else:
+                stacked.append(member)
+                values.append(partial(source.of, member.seed) if given is None else partial(list, given))
         return stacked, values
 
     def _described(self, source: InitialValues, member: Member, values: list[NDArray[Any]]) -> dict[str, Any]:
@@ -117,22 +122,22 @@ class StackedEngine:
         return kinds[-1]
 
     def _train_kind(self, kind: _Kind, left: list[Member], on_epochs: Callable[[int], None]) -> Iterator[Outcome]:
-        size = most_replicas(kind.model, self.training)
-        start = 0
+        size, start = most_replicas(kind.model, self.training), 0
+        computation: Computation | None = None
         while start < len(kind.members):
             part = slice(start, start + size)
             try:
-                stack = Stack(self.training, kind.model, kind.members[part], kind.values[part], kind.described[part])
+                computation = computation or Computation(self.training, kind.model)
+                stack = Stack(computation, kind.members[part], kind.values[part], kind.described[part])
                 outcomes = stack.train(on_epochs)
             except Exception as error:
                 if is_out_of_memory(error) and size > 1:
                     size = -(-size // 2)
                     continue
-                self._leave(
-                    kind.members[start:], left, str(error) if isinstance(error, NotAsFit) else first_line(error)
-                )
+                reason = str(error) if isinstance(error, NotAsFit) else first_line(error)
+                self._leave(kind.members[start:], left, reason)
                 return
-            self._note(len(outcomes), stack.one_by_one)
+            self._note(len(outcomes), computation.program.one_by_one)
             yield from outcomes
             start += size
 

@@ -57,7 +57,7 @@ class TensorFlowProgram:
 
     def fetch(self, tensors: Sequence[Any]) -> list[NDArray[Any]]:
         """Return tensors as arrays."""
-        return [np.asarray(tensor.numpy()) for tensor in tensors]
+        return [_array(tensor) for tensor in tensors]
 
     def results(self, state: Sequence[Any]) -> dict[str, NDArray[Any]]:
         """Return what `fit` would log, one value per replica."""
@@ -97,18 +97,26 @@ class TensorFlowProgram:
 
 def _any_batch(function: Any) -> Any:
     """Return the compiled function of a state and a batch, traced once for batches of all sizes."""
-    compiled: Any = None
+    compiled: dict[int, Any] = {}  # by the number of replicas
     shapes: list[Any] = []
 
     def call(state: list[Any], batch: list[Any]) -> Any:
-        nonlocal compiled, shapes
-        if compiled is None:
+        replicas = state[0].shape[0]
+        if replicas not in compiled:
+            shapes[:] = [part.shape[1:] for part in batch]
             specs = [tf.TensorSpec([None, *part.shape[1:]], part.dtype) for part in batch]
-            shapes = [spec.shape[1:] for spec in specs]
             states = [tf.TensorSpec(part.shape, part.dtype) for part in state]
-            compiled = tf.function(function, autograph=False, input_signature=(states, specs))
+            compiled[replicas] = tf.function(function, autograph=False, input_signature=(states, specs))
         if [part.shape[1:] for part in batch] != shapes:
             raise NotAsFit("the batches of the dataset differ in more than the number of samples")
-        return compiled(list(state), list(batch))
+        return compiled[replicas](list(state), list(batch))
 
     return call
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    """Return a tensor as an array: its own memory where the device is the processor, which is not to be written to."""
+    try:
+        return np.asarray(memoryview(tensor))
+    except (TypeError, ValueError, BufferError):  # bfloat16, or another device
+        return np.asarray(tensor.numpy())

@@ -18,6 +18,7 @@ _WATCHED = (
     (f"{_STUDY}.identity:StudyIdentity", "of", "checking"),
     (f"{_STUDY}.data:StudyData", "metric_names", "checking"),
     (f"{_STUDY}.engines.stack", "first_step_differs", "checking"),
+    (f"{_STUDY}.engines.stack:Computation", "__init__", "compiling"),
     (f"{_STUDY}.engines.stack:Stack", "__init__", "compiling"),
     (f"{_STUDY}.engines.stack:Stack", "_evaluate_before_training", "compiling"),
     (f"{_STUDY}.engines.stack:Stack", "_train_epoch", "epochs"),
