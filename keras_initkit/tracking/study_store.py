@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from keras_initkit.tracking import finished, views
+from keras_initkit.tracking import attempts, finished, views
+from keras_initkit.tracking.attempts import Earlier
 from keras_initkit.tracking.cards import View
 from keras_initkit.tracking.errors import TrackingError, first_line
+from keras_initkit.tracking.file_lock import FileLock
 from keras_initkit.tracking.keys import clean_key
 from keras_initkit.tracking.store import check_reachable, connect, find_experiment, is_empty, store_uri
 from keras_initkit.tracking.text import param_text
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 _clients: dict[str, "MlflowClient"] = {}
 _open: dict[str, "Place"] = {}  # run id -> where it is
 _failed: set[str] = set()  # stores that failed last time
+_locks: list[FileLock] = []
+# Seconds: a process whose parent was killed ends what it has in hand, and does so within 20, see `writer_process`.
+_ENDING = 40.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,51 @@ def find_place(uri: str, experiment: str, tags: Mapping[str, str]) -> Place:
     return Place(uri, find_experiment(_clients[uri], experiment), resolve_tags(dict(tags)))
 
 
+def take_up(place: Place, attempt: str, lock: str, is_resumed: bool) -> Earlier:
+    """Begin to write a study, or go on with one that was interrupted, once nobody else writes it any more.
+
+    Args:
+        place: where the runs are.
+        attempt: value of the tag `initkit.attempt` of all runs of the study.
+        lock: path of a file that is locked from now on, until `let_go` or the end of this process.
+        is_resumed: whether there may be runs of the study already; see `attempts.earlier_runs`.
+
+    Raises:
+        TrackingError: if another process goes on writing the study, or the store does not work.
+    """
+    held = FileLock(Path(lock))
+    try:
+        is_free = held.acquire(_ENDING)
+    except OSError:
+        is_free = True  # a file system without locks: there is no journal on it either
+    if not is_free:
+        raise TrackingError(
+            f"Expected that nobody writes this study to MLflow any more. Received: {held.holder()}. End it, and try "
+            "again."
+        )
+    _locks.append(held)
+    if not is_resumed:
+        return Earlier()
+    with _reported(place):
+        return attempts.earlier_runs(_client(place), place.experiment_id, attempt)
+
+
+def let_go() -> None:
+    """Give back the locks of `take_up`."""
+    while _locks:
+        _locks.pop().release()
+
+
+def open_summary(place: Place, name: str, content: Content, earlier: Earlier) -> str:
+    """Open the summary run of a study, the one that it has if it was interrupted, and return its id."""
+    if not earlier.summary:
+        return open_run(place, name, content)
+    with _reported(place):
+        _client(place).update_run(earlier.summary, status="RUNNING")
+        _open[earlier.summary] = place
+    return earlier.summary
+
+
 def open_run(place: Place, name: str, content: Content) -> str:
     """Create a run with tags, params and nothing else, and return its id."""
     with _reported(place):
@@ -132,6 +182,14 @@ def fill_run(place: Place, run_id: str, content: Content) -> None:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(data)
                 _client(place).log_artifacts(run_id, folder)
+
+
+def correct_run(place: Place, run_id: str, curves: Mapping[str, Mapping[int, float]]) -> None:
+    """Write numbers of one step to a run, those that it does not have already: it would keep both points."""
+    with _reported(place):
+        has = _client(place).get_run(run_id).data.metrics
+        new = {key: curve for key, curve in curves.items() if list(curve.values()) != [has.get(clean_key(key))]}
+        _log(place, run_id, Content(curves=new))
 
 
 def end_run(place: Place, run_id: str, status: str) -> None:
