@@ -30,7 +30,8 @@ class JaxProgram:
     def __init__(self, step: PureStep):
         self._step = step
         self.one_by_one: set[str] = set()
-        self._results = jax.jit(jax.vmap(step.results))
+        self._names: list[str] = []
+        self._results = jax.jit(jax.vmap(self._one_result))
         self._finished = jax.jit(jax.vmap(step.finished))
 
     def trainer(self, layout: BatchLayout) -> Trainer:
@@ -60,11 +61,16 @@ class JaxProgram:
     def results(self, state: Sequence[Any]) -> dict[str, NDArray[Any]]:
         """Return what `fit` would log, one value per replica."""
         found = self._results([state[place] for place in self._step.metric_variables])
-        return {name: np.asarray(value, np.float64) for name, value in found.items()}
+        return {name: np.asarray(value, np.float64) for name, value in zip(self._names, found, strict=True)}
 
     def finished(self, state: Sequence[Any]) -> list[Any]:
         """Return the state after the last epoch."""
         return list(self._finished(list(state))) if self._step.averages_weights else list(state)
+
+    def _one_result(self, metrics: Sequence[Any]) -> list[Any]:
+        found = self._step.results(metrics)
+        self._names = list(found)  # in the order of Keras' logs; JAX sorts the keys of a dict
+        return list(found.values())
 
     def _train_epoch(
         self, step: Step, state: list[Any], data: list[Any], order: Any, batch_size: int
