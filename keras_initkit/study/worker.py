@@ -130,6 +130,7 @@ def keras_settings() -> dict[str, Any]:
         "epsilon": keras.config.epsilon(),
         "image_data_format": keras.config.image_data_format(),
         "dtype_policy": keras.dtype_policies.serialize(keras.config.dtype_policy()),
+        "jax_enable_x64": _jax().config.jax_enable_x64 if keras.backend.backend() == "jax" else None,
     }
 
 
@@ -162,6 +163,14 @@ def _set_keras(settings: dict[str, Any]) -> None:
     keras.config.set_epsilon(settings["epsilon"])
     keras.config.set_image_data_format(settings["image_data_format"])
     keras.config.set_dtype_policy(keras.dtype_policies.get(settings["dtype_policy"]))
+    if settings["jax_enable_x64"] is not None:
+        _jax().config.update("jax_enable_x64", settings["jax_enable_x64"])
+
+
+def _jax() -> Any:
+    import jax
+
+    return jax
 
 
 def _use_backend(name: str) -> None:

@@ -137,7 +137,7 @@ def test_settings_and_registered_objects_go_along(cluster):  # noqa: F811
 
     own = keras.config.epsilon(), keras.config.dtype_policy()
     keras.config.set_epsilon(0.25)
-    keras.config.set_dtype_policy("float64")
+    keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         with keras.saving.custom_object_scope({"steep": steep}):
             study = training(build)
@@ -148,7 +148,9 @@ def test_settings_and_registered_objects_go_along(cluster):  # noqa: F811
         keras.config.set_epsilon(own[0])
         keras.config.set_dtype_policy(own[1])
     assert_same_replicas(here, found)
-    assert here[0][0][0].weights[0].dtype == np.float64
+    with keras.saving.custom_object_scope({"steep": steep}):
+        plain = trained_here(study, "sequential", groups)
+    assert plain[0][0][0].replica.curves != here[0][0][0].replica.curves
     # The worker is as it was afterwards.
     left = cluster("processes").submit(worker.keras_settings).result(60)
     assert left == worker.keras_settings()
