@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -85,13 +84,12 @@ class GroupJournal:
         self.attempt = "" if folder is None else uuid.uuid4().hex
         if folder is None:
             return
-        state = _read_json(folder / "study.json")
-        if state.get("format") == _FORMAT and state.get("attempt"):
-            self.attempt, self.is_resumed = state["attempt"], True
-            if state["groups"] is not None:
-                self._plan = [[(name, seed) for name, seed in group] for group in state["groups"]]
-        else:
+        state = _read_state(folder / "study.json")
+        if state is None:
             self._write_state()
+        else:
+            self.attempt, self._plan = state
+            self.is_resumed = True
 
     @classmethod
     def open(cls, keys: Mapping[_Name, str], *facts: str) -> "GroupJournal":
@@ -229,14 +227,15 @@ class GroupJournal:
         }
         pictures = pack({str(i): outcome.pictures for i, outcome in enumerate(outcomes)})
         buffer = io.BytesIO()
-        np.savez(buffer, manifest=np.array(json.dumps(manifest)), **pictures)  # type: ignore[arg-type]
+        text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
+        np.savez(buffer, manifest=text, **pictures)  # type: ignore[arg-type]
         part = self._parts.get(index, 0)
         self._parts[index] = part + 1
         write_whole(self._folder / _part_name(index, part), buffer.getvalue())
 
     def _read(self, file: Path) -> tuple[dict[_Name, Outcome], list[Note]]:
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-            manifest = json.loads(str(arrays["manifest"]))
+            manifest = json.loads(arrays["manifest"].tobytes())
             if [manifest["format"], manifest["attempt"]] != [_FORMAT, self.attempt]:
                 raise ValueError("of another study")
             pictures = unpack(arrays)
@@ -259,12 +258,17 @@ def _part_name(index: int, part: int) -> str:
     return f"group-{index:05d}-{part:05d}.npz"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_state(path: Path) -> tuple[str, list[list[_Name]] | None] | None:
+    """Return attempt and groups of a study that was interrupted, or None if there is none that can be resumed."""
     try:
-        content = json.loads(path.read_bytes())
+        state = json.loads(path.read_bytes())
+        if state["format"] != _FORMAT:
+            return None
+        groups = state["groups"]
+        plan = None if groups is None else [[(str(name), int(seed)) for name, seed in group] for group in groups]
+        return str(state["attempt"]), plan
     except _UNREADABLE:
-        return {}
-    return content if isinstance(content, dict) and "groups" in content else {}
+        return None
 
 
 def _warn(error: OSError) -> None:

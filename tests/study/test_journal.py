@@ -213,8 +213,8 @@ def test_a_file_of_another_format_or_study_counts_as_not_there(changes):
     first.keep(0, [outcome("a", 0), outcome("a", 1)], [])
     with np.load(part()) as file:
         arrays = dict(file)
-    manifest = json.loads(str(arrays.pop("manifest"))) | changes
-    np.savez(part(), manifest=np.array(json.dumps(manifest)), **arrays)
+    manifest = json.loads(arrays.pop("manifest").tobytes()) | changes
+    np.savez(part(), manifest=np.frombuffer(json.dumps(manifest).encode(), np.uint8), **arrays)
     assert first.kept(0).outcomes == {}
 
 
@@ -226,7 +226,10 @@ def test_a_file_of_another_group_counts_as_not_there():
     assert first.kept(1).outcomes == {}
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"format": 99, "attempt": "x", "groups": null}', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"\xff", b'{"format": 1, "attempt": "x"}', b'{"format": 99, "attempt": "x", "groups": null}'],
+)
 def test_a_plan_that_cannot_be_read_is_a_new_study(content):
     first = opened()
     first.groups(MEMBERS, by_two)
