@@ -64,7 +64,7 @@ def assert_like_fit(build, data, *, rtol, oracle=None, **how):
     for outcome, (curves, variables) in zip(outcomes, expected, strict=True):
         assert outcome.exception is None
         found = dict(outcome.replica.curves)
-        assert all(norm > 0 for norm in found.pop(GRADIENT_NORM)[1:])  # infinite in a step that a loss scale leaves out
+        assert np.isnan(found.pop(GRADIENT_NORM)[0])  # `fit` gives none
         assert list(found) == list(curves), (list(found), list(curves))
         pairs = {name: (found[name], curves[name]) for name in curves}
         pairs |= {f"variable {place}": pair for place, pair in enumerate(zip(outcome.weights, variables, strict=True))}

@@ -58,8 +58,7 @@ def convolutions(initializer):
 def recurrent(initializer):
     x = keras.Input((4,), dtype="int32")
     y = L.Embedding(7, 3, mask_zero=True, embeddings_initializer=initializer)(x)
-    y = L.LSTM(3, return_sequences=True, recurrent_dropout=0.2, dropout=0.2)(y)
-    y = L.Bidirectional(L.GRU(2))(y)
+    y = L.Bidirectional(L.LSTM(2, recurrent_dropout=0.2, dropout=0.2))(y)
     return classifier(x, y, keras.optimizers.RMSprop(0.01, momentum=0.5, centered=True, clipnorm=0.1))
 
 
