@@ -40,7 +40,10 @@ def groups_of(members: Sequence[Member], model: Any, training: Training, workers
 
 def workers_of(executor: Executor | None) -> int:
     """Return how many groups an executor trains at the same time, as far as it tells."""
-    return 1 if executor is None else getattr(executor, "_max_workers", None) or _UNKNOWN_WORKERS
+    if executor is None:
+        return 1
+    told = [getattr(executor, name, None) for name in ("workers", "_max_workers")]
+    return next((number for number in told if isinstance(number, int)), _UNKNOWN_WORKERS)
 
 
 def work_per_replica(model: Any, training: Training) -> float:

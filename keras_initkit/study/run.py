@@ -89,7 +89,7 @@ def compare(
             `RayExecutor()` of `keras_initkit.study.executors`, `client.get_executor(pure=False)` of a Dask client. Only
             this process writes to MLflow. Defaults to `None`: they are trained here.
         experiment: name of the MLflow experiment. Defaults to `None`: nothing is tracked.
-        callbacks: Keras callbacks that are given to every `fit`.
+        callbacks: Keras callbacks that are given to every `fit`; workers of an executor have copies of them.
         resume: whether replicas that the experiment already has (same data, code of `build_model` and of what it uses,
             model, initializer, seed, budget and versions) are read instead of trained. Defaults to `True`; never done
             with `callbacks`, or where code or data cannot be compared.
@@ -104,7 +104,9 @@ def compare(
     Raises:
         ValueError: for an unknown initializer or metric, no seeds, no epochs, data that are NaN, empty or of different
             lengths.
-        TypeError: if `build_model` does not return a compiled Keras model.
+        CannotStack: with `engine="stacked"`, if some replica cannot be stacked.
+        TypeError: if `build_model` does not return a compiled Keras model, or if something cannot be sent to the
+            workers of an executor.
         TrackingError: if the MLflow store cannot be used; before any training.
     """
     check_choice("engine", engine, ("auto", "stacked", "sequential"))

@@ -8,6 +8,8 @@ import numpy as np
 from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
+from keras_initkit.study.thread_randomness import randomness_of_this_thread
+
 _GENERATOR = "global_seed_generator"  # where Keras keeps the generator of `keras.random` calls without a seed
 
 
@@ -31,9 +33,9 @@ def replica_randomness(seed: int) -> Iterator[None]:
     Keras draws the seeds of unseeded initializers and dropout layers from Python's `random`, and `keras.random` without
     a seed uses one global generator. Both, and NumPy's legacy generator, are seeded as `keras.utils.set_random_seed`
     does it, so a model built here has the weights it has after that call. The generators of the backend itself
-    (`tf.random.normal` without a seed) are not touched.
+    (`tf.random.normal` without a seed) are not touched. Other threads that draw from `random` meanwhile do not disturb.
     """
-    with untouched_randomness():
+    with randomness_of_this_thread(), untouched_randomness():
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         global_state.set_global_attribute(_GENERATOR, None)  # made anew from Python's `random` when needed

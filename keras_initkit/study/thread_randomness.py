@@ -24,11 +24,15 @@ def randomness_of_this_thread() -> Iterator[None]:
     def drawn_bits(k: int) -> int:
         return draw_bits(k) if threading.get_ident() == own else other.getrandbits(k)
 
+    before = {name: vars(generator).get(name) for name in ("random", "getrandbits")}  # of a block around this one
     # The module has its own names for them, which do not look at the generator.
     generator.random = random.random = drawn
     generator.getrandbits = random.getrandbits = drawn_bits
     try:
         yield
     finally:
-        del generator.random, generator.getrandbits
+        for name, method in before.items():
+            delattr(generator, name)
+            if method is not None:
+                setattr(generator, name, method)
         random.random, random.getrandbits = generator.random, generator.getrandbits

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_initkit.study.thread_randomness import randomness_of_this_thread
-
 if TYPE_CHECKING:
     from keras_initkit.study.engines.group import Member, Note, Outcome, Training
 
@@ -96,7 +94,7 @@ def answer(settings: dict[str, Any], digest: str, shared: bytes | str, members: 
             if content is None:
                 return None
             engine, training, custom_objects = content
-            with _keras_set_to(settings, custom_objects), randomness_of_this_thread():
+            with _keras_set_to(settings, custom_objects):
                 group = _unpickled(members)
                 for outcome in train_group(engine, training, group, lambda _: None, given.notes.append):
                     error: Any = outcome.exception and _Shipped(outcome.exception)

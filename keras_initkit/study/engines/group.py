@@ -1,10 +1,12 @@
 """What an engine gets and gives: a group of replicas in, an outcome for each of them out."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import keras
+from keras.src.backend.common import global_state
 from numpy.typing import NDArray
 
 from keras_initkit._checks import describe
@@ -103,7 +105,8 @@ class Training:
         Raises:
             WrongModel: if `build_model` does not return a compiled Keras model.
         """
-        model = self.build_model(make_initializer())
+        with _names_counted_anew():
+            model = self.build_model(make_initializer())
         if not isinstance(model, keras.Model) or not getattr(model, "compiled", False):
             what = "an uncompiled model" if isinstance(model, keras.Model) else describe(model)
             raise WrongModel(
@@ -113,6 +116,20 @@ class Training:
         if not model.built:
             model(self.data.one_batch(), training=False)
         return model
+
+
+@contextmanager
+def _names_counted_anew() -> Iterator[None]:
+    """Let Keras name what has no name of its own ("dense", "dense_1") as in a new process.
+
+    Else the layers of every replica would go by other names, in the rows and in MLflow.
+    """
+    counts = global_state.get_global_attribute("object_name_uids")
+    global_state.set_global_attribute("object_name_uids", None)  # made anew when needed
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", counts)
 
 
 class Engine(Protocol):

@@ -23,7 +23,7 @@ def most_replicas(model: Any, training: Training) -> int:
     slots = sum(math.prod(v.shape) * _width(v.dtype) for v in model.optimizer.variables)
     outputs = sum(_output_size(layer) for layer in model._flatten_layers(include_self=False)) * training.batch_size
     each = _COPIES * weights + 2 * slots + 3 * 4 * outputs
-    fitting = max(1, int(_SHARE * _memory() / max(each, 1)))
+    fitting = max(1, int(_SHARE * _part_of_machine() * _memory() / max(each, 1)))
     return min(_MOST, 2 ** int(math.log2(fitting)))
 
 
@@ -39,6 +39,12 @@ def _memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return _UNKNOWN
+
+
+def _part_of_machine() -> float:
+    """Return what part of the machine this process is to use: less than all of it for one of several workers."""
+    cores = os.cpu_count() or 1
+    return min(1.0, int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores) / cores)
 
 
 def _width(dtype: str) -> int:
