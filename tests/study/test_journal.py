@@ -129,32 +129,65 @@ class Killed(BaseException):
     """What comes after it does not happen."""
 
 
-# A study of three groups writes five files, each of them and its name in the folder are brought to the disk.
+class Half:
+    """A file that is written by half when the writer dies."""
+
+    def __init__(self, file, dies):
+        self._file, self._dies = file, dies
+        self.flush, self.fileno = file.flush, file.fileno
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def write(self, content):
+        self._file.write(content[: len(content) // 2])
+        if self._dies():
+            raise Killed
+        self._file.write(content[len(content) // 2 :])
+
+
+# A study of three groups writes five files; each of them, and its name in the folder, is brought to the disk.
 @pytest.mark.parametrize(
-    ("step", "place"), [*(("fsync", place) for place in range(10)), *(("replace", place) for place in range(5))]
+    ("step", "place"),
+    [("fsync", place) for place in range(10)] + [(step, place) for step in ("write", "replace") for place in range(5)],
 )
 def test_a_death_at_any_write_leaves_what_was_kept_before(monkeypatch, step, place):
     def work():
         study = opened()
+        attempts.append(study.attempt)
         groups = study.groups(MEMBERS, by_two)
         for index, group in enumerate(groups):
             study.keep(index, [outcome(m.name, m.seed) for m in group], [])
             done.append(index)
 
+    def dies():
+        calls.append(step)
+        return len(calls) > place
+
     def dying(*arguments):
-        calls.append(arguments)
-        if len(calls) > place:
+        if dies():
             raise Killed
         return function(*arguments)
 
-    calls, done, function = [], [], getattr(os, step)
+    def opening(path, mode="r", **keywords):
+        file = open_path(path, mode, **keywords)
+        return Half(file, dies) if "w" in mode else file
+
+    calls, done, attempts, function, open_path = [], [], [], getattr(os, step), Path.open
     with monkeypatch.context() as patch:
-        patch.setattr(cache.os, step, dying)
+        if step == "write":
+            patch.setattr(Path, "open", opening)
+        else:
+            patch.setattr(cache.os, step, dying)
         patch.setattr(Path, "unlink", lambda *_, **__: None)  # the dead clear nothing away
         with pytest.raises(Killed):
             work()
     file_lock._held.clear()  # as the system does with those of the dead
     again = opened()
+    assert not attempts or again.attempt == attempts[0]
     assert names(again.groups(MEMBERS, by_two)) == names(by_two(MEMBERS))
     for index in range(3):
         kept = again.kept(index).outcomes
