@@ -241,4 +241,5 @@ def _evaluate(model: Any, data: Any) -> dict[str, float]:
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     sizes = {"batch_size": EVALUATION_BATCH} if isinstance(data, tuple) else {}
     values = model.evaluate(x, y, sample_weight=sample_weight, verbose=0, return_dict=True, **sizes)
-    return {name: float(value) for name, value in values.items()}
+    # As in the logs that curves are made of: a metric of many values, such as one per class, has no curve.
+    return {name: float(value) for name, value in values.items() if np.ndim(value) == 0}

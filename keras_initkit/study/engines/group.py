@@ -43,12 +43,14 @@ class Outcome:
         exception: the error that ended it, or None.
         pictures: layer -> cosine matrices before and after training.
         weights: the model's variables after training, in the order of `model.variables`; empty after an error.
+        alone: whether it was trained by itself, so that its numbers do not depend on others.
     """
 
     replica: Replica
     exception: Exception | None = None
     pictures: dict[str, tuple[NDArray[Any], NDArray[Any]]] = field(default_factory=dict)
     weights: list[NDArray[Any]] = field(default_factory=list)
+    alone: bool = False
 
 
 @dataclass(frozen=True)

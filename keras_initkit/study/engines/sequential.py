@@ -56,7 +56,7 @@ class SequentialEngine:
             host.forget()
             lines = traceback.format_exception_only(error)
             replica = Replica(member.name, member.seed, "failed", "".join(lines).strip(), time.perf_counter() - started)
-            return Outcome(replica, error)
+            return Outcome(replica, error, alone=True)
         replica = Replica(
             member.name,
             member.seed,
@@ -66,7 +66,7 @@ class SequentialEngine:
             initial_state=initial_state,
         )
         weights = [to_numpy(variable) for variable in model.variables]
-        return Outcome(replica, pictures=_pictures(monitor) if monitor else {}, weights=weights)
+        return Outcome(replica, pictures=_pictures(monitor) if monitor else {}, weights=weights, alone=True)
 
     def _fit(
         self, model: Any, seed: int, on_epochs: Callable[[int], None]
