@@ -17,4 +17,5 @@ pytest_plugins = ["tests.mlflow_fixtures"]
 def _scratch_folder(tmp_path, monkeypatch):
     """Run every test in its own folder, so that MLflow's default store is never that of the checkout."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_INITKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

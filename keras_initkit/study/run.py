@@ -10,6 +10,8 @@ from keras_initkit.convergence import Target, parse_target
 from keras_initkit.study.data import StudyData
 from keras_initkit.study.engines.group import Training
 from keras_initkit.study.executors import check_executor
+from keras_initkit.study.grouping import workers_of
+from keras_initkit.study.journal import GroupJournal
 from keras_initkit.study.naming import named_initializers
 from keras_initkit.study.progress import StudyProgress
 from keras_initkit.study.results import StudyResults
@@ -108,6 +110,7 @@ def compare(
         TypeError: if `build_model` does not return a compiled Keras model, or if something cannot be sent to the
             workers of an executor.
         TrackingError: if the MLflow store cannot be used; before any training.
+        StudyIsRunning: if another process trains the same study at the moment, and `resume` is true.
     """
     check_choice("engine", engine, ("auto", "stacked", "sequential"))
     check_integer("epochs", epochs, 1)
@@ -133,14 +136,17 @@ def compare(
     )
     if experiment is None:
         study.probe()
-        return study.results(study.train(None, {}, {}))
+        return study.results(study.train(None, {}, {}, GroupJournal()))
     with StudyTracker(experiment) as tracker:
         identity = study.probe()
         reusable = resume and not callbacks and identity.reproducible
-        tracker.open(identity.study_id if reusable else uuid.uuid4().hex[:12], identity.params)
         keys = {(n, s): identity.replica_key(i, s) for n, i in named.items() for s in study.seeds}
+        caught = [f"{error.__module__}.{error.__qualname__}" for error in study.catch]
+        facts = engine, str(workers_of(executor)), *caught, experiment, tracker.store
+        journal = GroupJournal.open(keys, *facts) if reusable else GroupJournal()
+        tracker.open(identity.study_id if reusable else uuid.uuid4().hex[:12], identity.params, journal)
         known = tracker.finished(list(keys.values())) if reusable else {}
-        return tracker.complete(study.results(study.train(tracker, keys, known)))
+        return tracker.complete(study.results(study.train(tracker, keys, known, journal)))
 
 
 def _callback_list(callbacks: Any) -> tuple[Any, ...]:

@@ -13,10 +13,12 @@ from keras_initkit.convergence import Target
 from keras_initkit.study.engines.group import Member, Note, Outcome, Training, WrongModel, joined_notes
 from keras_initkit.study.grouping import groups_of, workers_of
 from keras_initkit.study.identity import StudyIdentity
+from keras_initkit.study.journal import GroupJournal
 from keras_initkit.study.naming import colours
 from keras_initkit.study.progress import StudyProgress
 from keras_initkit.study.record import Replica
 from keras_initkit.study.results import StudyResults
+from keras_initkit.study.resuming import ResumableGroups
 from keras_initkit.study.scoring import FROM_STUDY, check_metric, scored, target_of_study
 from keras_initkit.study.shipping import trained_elsewhere
 from keras_initkit.study.tracked import StudyTracker
@@ -87,48 +89,56 @@ class RunningStudy:
         tracker: StudyTracker | None,
         keys: dict[tuple[str, int], str],
         known: dict[str, dict[str, Any]],
+        journal: GroupJournal,
     ) -> list[Outcome]:
-        """Train all replicas that are not known yet; each is scored and tracked as soon as it is finished."""
+        """Train all replicas that are not known yet; each is scored and tracked as soon as the journal has it."""
         old = {(m.name, m.seed): known[key] for m in self.members if (key := keys.get((m.name, m.seed), "")) in known}
+        own = journal.own(old.keys())
+        old = {place: record for place, record in old.items() if place not in own}
         done = {place: self._known(Replica.from_dict(record), place[0]) for place, record in old.items()}
         self._add_pictures(done, tracker)
+        drawn = {name for (name, _), outcome in done.items() if outcome.pictures}
         left = [member for member in self.members if (member.name, member.seed) not in done]
-        groups = groups_of(left, self.first_model, self.training, workers_of(self.executor))
+        workers = workers_of(self.executor)
+        cut = journal.groups(left, lambda new: groups_of(new, self.first_model, self.training, workers))
+        groups = ResumableGroups(journal, cut, self.engine, self.catch)
         with self.progress:
             self.progress.reached(len(done) * self.training.epochs)
             with closing(self._trained(groups)) as trained:
                 for outcomes in trained:
                     for outcome in outcomes:
-                        place = outcome.replica.initializer, outcome.replica.seed
-                        done[place] = self._finish(self._with_one_picture(outcome, done), tracker, keys)
+                        name = outcome.replica.initializer
+                        shown = replace(outcome, pictures={}) if name in drawn else outcome
+                        done[name, outcome.replica.seed] = self._finish(shown, tracker, keys)
                     self.progress.reached(len(done) * self.training.epochs)
+        self.notes.extend(groups.notes)
         return [done[member.name, member.seed] for member in self.members]
 
-    def _trained(self, groups: list[list[Member]]) -> Generator[Iterable[Outcome]]:
+    def _trained(self, groups: ResumableGroups) -> Generator[Iterable[Outcome]]:
         """Yield the outcomes of each group; here in the order of the groups, elsewhere as they get finished."""
+        yield groups.before
         started = time.perf_counter()
         for number, outcomes in enumerate(self._here(groups) if self.executor is None else self._elsewhere(groups)):
             yield outcomes
-            if number == 0 and len(groups) > 1:
-                self.progress.estimate(time.perf_counter() - started, len(groups) - 1)
+            if number == 0 and len(groups.left) > 1:
+                self.progress.estimate(time.perf_counter() - started, len(groups.left) - 1)
 
-    def _here(self, groups: list[list[Member]]) -> Generator[Iterable[Outcome]]:
-        for group in groups:
-            yield train_group(self.engine, self.training, group, self.progress.epochs, self.notes.append)
+    def _here(self, groups: ResumableGroups) -> Generator[Iterable[Outcome]]:
+        for left in groups.left:
+            notes: list[Note] = []
+            outcomes = train_group(left.engine, self.training, left.members, self.progress.epochs, notes.append)
+            yield groups.keep(left.index, outcomes, notes)
 
-    def _elsewhere(self, groups: list[list[Member]]) -> Generator[Iterable[Outcome]]:
+    def _elsewhere(self, groups: ResumableGroups) -> Generator[Iterable[Outcome]]:
         assert self.executor is not None
-        arriving = trained_elsewhere(self.executor, self.training, self.engine, groups, self.progress.epochs)
-        with closing(arriving):
-            for _, outcomes, notes in arriving:
-                self.notes.extend(notes)
-                yield outcomes
-
-    def _with_one_picture(self, outcome: Outcome, done: dict[tuple[str, int], Outcome]) -> Outcome:
-        """Return the outcome, without pictures if the initializer has some: one seed is enough to look at."""
-        name = outcome.replica.initializer
-        drawn = any(earlier.pictures for (other, _), earlier in done.items() if other == name)
-        return replace(outcome, pictures={}) if drawn else outcome
+        # One by one are those that are left of a group, unless the whole study is.
+        for engine in dict.fromkeys(left.engine for left in groups.left):
+            left = [left for left in groups.left if left.engine == engine]
+            members = [one.members for one in left]
+            arriving = trained_elsewhere(self.executor, self.training, engine, members, self.progress.epochs)
+            with closing(arriving):
+                for number, outcomes, notes in arriving:
+                    yield groups.keep(left[number].index, outcomes, notes)
 
     def _finish(self, outcome: Outcome, tracker: StudyTracker | None, keys: dict[tuple[str, int], str]) -> Outcome:
         replica = scored(outcome.replica, self.target, self.training.epochs)

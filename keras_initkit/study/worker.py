@@ -69,7 +69,10 @@ def train_group(
         yield from SequentialEngine(training).train(members, on_epochs)
         return
     stacked = StackedEngine(training, strict=engine == "stacked")
-    yield from stacked.train(members, on_epochs)
+    for outcome in stacked.train(members, on_epochs):
+        while stacked.notes:  # before the outcomes, which are kept with them
+            on_note(stacked.notes.pop(0))
+        yield outcome
     for note in stacked.notes:
         on_note(note)
 

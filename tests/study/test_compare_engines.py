@@ -68,7 +68,9 @@ def test_the_gradient_norm_is_that_of_the_first_batch_where_there_is_one_batch()
     before = model.get_weights()
     model.compile(keras.optimizers.SGD(step), "sparse_categorical_crossentropy")
     model.train_on_batch(X[:150], Y[:150])
-    squares = sum(((a - b) / step).ravel() @ ((a - b) / step).ravel() for a, b in zip(before, model.get_weights(), strict=True))
+    squares = sum(
+        ((a - b) / step).ravel() @ ((a - b) / step).ravel() for a, b in zip(before, model.get_weights(), strict=True)
+    )
     norms = results.curves["grad/norm"]["he_normal"][0]
     assert np.isnan(norms[0])
     assert norms[1] == pytest.approx(np.sqrt(squares), rel=1e-2)

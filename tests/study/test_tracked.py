@@ -97,7 +97,7 @@ def test_a_study_that_stopped_goes_on_where_it_was():
     assert len(runs()) == 6
     kept = {(r.initializer, r.seed): r for r in again.records}
     for record in first.records:
-        assert kept[record.initializer, record.seed].curves == record.curves
+        np.testing.assert_equal(kept[record.initializer, record.seed].curves, record.curves)
         assert kept[record.initializer, record.seed].run_id == record.run_id
     for name, layers in first.pictures.items():
         for layer, pair in layers.items():

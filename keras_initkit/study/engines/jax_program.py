@@ -44,11 +44,15 @@ class JaxProgram:
 
     def tester(self, layout: BatchLayout) -> Tester:
         """Return what evaluates on batches of that structure."""
-        step = layout.taking(self._step.test)
-        return Tester(
-            data=jax.jit(partial(self._test_data, step), static_argnames="batch_size"),
-            batch=jax.jit(partial(self._test_batch, step)),
-        )
+        on_batch = jax.jit(partial(self._test_batch, layout.taking(self._step.test)))
+
+        def on_data(state: list[Any], data: list[Any], batch_size: int) -> list[Any]:
+            # One small program for each size of a batch compiles sooner than one for all the data.
+            for first in range(0, len(data[0]), batch_size):
+                state = on_batch(state, [array[first : first + batch_size] for array in data])
+            return state
+
+        return Tester(data=on_data, batch=on_batch)
 
     def place(self, arrays: Sequence[Any]) -> list[Any]:
         """Return the arrays on the device."""
@@ -94,17 +98,6 @@ class JaxProgram:
 
     def _train_batch(self, step: Step, state: list[Any], batch: list[Any]) -> tuple[list[Any], Any]:
         return self._map(lambda own: step(own, batch), state)
-
-    def _test_data(self, step: Step, state: list[Any], data: list[Any], batch_size: int) -> list[Any]:
-        samples = len(data[0])
-        steps, rest = divmod(samples, batch_size)
-        batches = [a[: steps * batch_size].reshape(steps, batch_size, *a.shape[1:]) for a in data]
-
-        def all_batches(state: list[Any]) -> list[Any]:
-            state, _ = jax.lax.scan(lambda own, batch: (step(own, batch), None), state, batches)
-            return step(state, [array[steps * batch_size :] for array in data]) if rest else state
-
-        return self._map(all_batches, state)
 
     def _test_batch(self, step: Step, state: list[Any], batch: list[Any]) -> list[Any]:
         return self._map(lambda own: step(own, batch), state)
