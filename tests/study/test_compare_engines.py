@@ -183,3 +183,21 @@ def test_a_replica_that_diverges_is_frozen_and_leaves_the_others_alone():
         assert np.isfinite(curve[0, : first + 1]).all()
         assert lost.table()["diverged"].iloc[0] == 2
         assert {row["epoch"] for row in lost.records[0].symmetry} == set(range(first + 1))
+
+
+def convolutional(kernel_initializer):
+    convolution = keras.layers.Conv2D(3, 3, activation="relu", kernel_initializer=kernel_initializer)
+    pooled = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dropout(0.2), keras.layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input((64,)), keras.layers.Reshape((8, 8, 1)), convolution, *pooled])
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_what_the_backend_runs_one_by_one_is_named_and_nothing_is_logged(caplog, capfd):
+    results = study(convolutional, initializers=["he_normal"], epochs=1)
+    slow = {"tensorflow": "convolutions, random numbers", "jax": "the whole step because of convolutions"}[
+        keras.backend.backend()
+    ]
+    assert results.engine == f"2 replicas together as one program ({slow}: one replica after the other)"
+    assert not caplog.records
+    assert "while_loop" not in "".join(capfd.readouterr())

@@ -88,10 +88,11 @@ def _noted_loops(words: set[str]) -> Iterator[None]:
         text = record.getMessage()
         if "pfor was converting" in text:  # an error that is raised too
             return False
-        found = re.search(r'while_loop for converting (?:name: [\s\S]*?op: ")?(\w+)', text)
+        found = re.search(r'while_loop for converting (?:name: [\s\S]*?op: ")?(\w+)|^(\w+) uses a while_loop', text)
         if found is None:
             return True
-        words.add(next((word for part, word in _IN_WORDS.items() if part in found[1]), f"the operation {found[1]}"))
+        name = found[1] or found[2]
+        words.add(next((word for part, word in _IN_WORDS.items() if part in name), f"the operation {name}"))
         words.discard("")
         return False
 
