@@ -88,6 +88,33 @@ def test_a_replica_does_not_depend_on_the_ones_before_it():
     np.testing.assert_allclose(curve([1, 2, 3]), curve([3]), rtol=1e-5)
 
 
+class Sampling(keras.layers.Layer):
+    """Adds noise at inference too, from a generator of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.generator = keras.random.SeedGenerator()
+
+    def call(self, inputs):
+        return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.generator)
+
+
+@pytest.mark.parametrize("engine", ["auto", "sequential"])
+def test_random_states_that_a_call_advances_are_those_of_the_seed(engine):
+    def build(kernel_initializer):
+        hidden = keras.layers.Dense(8, "relu", kernel_initializer=kernel_initializer)
+        model = keras.Sequential([keras.Input((64,)), hidden, Sampling(), keras.layers.Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    arguments = {"initializers": ["he_normal"], "epochs": 1, "verbose": 0, "engine": engine}
+    curves = [ik.compare(build, X, Y, seeds=s, **arguments).curves["loss"]["he_normal"][-1] for s in ([2], [5, 2])]
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-5)
+    keras.utils.set_random_seed(2)
+    before = build("he_normal").evaluate(X, Y, batch_size=256, verbose=0)
+    assert curves[0][0] == pytest.approx(before, rel=1e-5)
+
+
 def random_features(kernel_initializer):
     """Draws a constant while the model is built, which is no variable."""
     matrix = np.random.normal(size=(64, 16)).astype("float32")  # noqa: NPY002

@@ -99,10 +99,13 @@ class _Host:
         if self._model is None or not same_computation(self._model, model):
             return self._keep(model)
         # Weights and random states; metrics are no part of `variables`, Keras resets them every epoch.
-        for kept, fresh in zip(self._model.variables, model.variables, strict=True):
-            kept.assign(fresh)
+        fresh = [to_numpy(variable) for variable in model.variables]
+        _assign(self._model.variables, fresh)
         # What is no variable and in no config, such as a constant drawn while the model was built, shows in the output.
-        if not self._data.same_outputs(self._model, model):
+        serves = self._data.same_outputs(self._model, model)
+        # Calling a model advances its random states and whatever else it updates.
+        _assign(self._model.variables if serves else model.variables, fresh)
+        if not serves:
             return self._keep(model)
         for variable, value in zip(self._model.optimizer.variables, self._optimizer_state, strict=True):
             variable.assign(value)
@@ -113,6 +116,11 @@ class _Host:
         self._model = model
         self._optimizer_state = [to_numpy(v) for v in model.optimizer.variables]
         return model
+
+
+def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 class _CurveKeeper(keras.callbacks.Callback):
