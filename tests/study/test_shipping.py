@@ -1,3 +1,4 @@
+import contextlib
 import os
 import random
 import signal
@@ -433,8 +434,12 @@ def test_ctrl_c_ends_the_study_and_its_worker(tmp_path):
         )
     )
     driver = subprocess.Popen([sys.executable, script], start_new_session=True, stderr=subprocess.PIPE, text=True)
-    (process,) = noted_processes(ids, 1, 120)
-    os.kill(driver.pid, signal.SIGINT)
-    printed = driver.communicate(timeout=20)[1]
-    assert printed.strip().endswith("KeyboardInterrupt")
-    assert is_gone(process, 1)
+    try:
+        (process,) = noted_processes(ids, 1, 120)
+        os.kill(driver.pid, signal.SIGINT)
+        printed = driver.communicate(timeout=120)[1]
+        assert printed.strip().endswith("KeyboardInterrupt")
+        assert is_gone(process, 10)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
