@@ -226,12 +226,12 @@ def _wait_forever() -> None:
 
 @contextlib.contextmanager
 def _usage_errors() -> Iterator[None]:
-    """Turn the kit's errors about arguments, stores and ports into one line and exit code 2."""
+    """Turn the kit's errors about arguments, stores, ports and studies that are running into one line, exit code 2."""
     from keras_initkit.tracking.errors import TrackingError
 
     try:
         yield
-    except (ValueError, TypeError, TrackingError) as error:
+    except (ValueError, TypeError, RuntimeError, TrackingError) as error:
         # The kit's own messages say what was expected; anything else is a fault with a traceback.
         if not str(error).startswith("Expected"):
             raise
