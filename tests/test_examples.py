@@ -11,6 +11,7 @@ LAST_LINES = {
     "02_watch_training.py": "epoch 5: 8 of 64 units of hidden_2 are distinct",
     "03_compare_over_seeds.py": "Saved: study.npz and four figures",
     "04_track_in_mlflow.py": "/#/experiments/1/runs",
+    "05_many_replicas.py": "In two processes: 64 replicas together as one program (2 times)",
 }
 
 
