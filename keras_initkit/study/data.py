@@ -178,17 +178,6 @@ class StudyData:
         names = list(_evaluate_few(model, *self.few_samples))
         return names if self.validation is None else [*names, *(f"val_{name}" for name in names)]
 
-    def same_outputs(self, one: Any, other: Any) -> bool:
-        """Return whether two models give the same for a few samples, up to rounding."""
-        inputs = self.one_batch()
-        pairs = zip(
-            keras.tree.flatten(one(inputs, training=False)),
-            keras.tree.flatten(other(inputs, training=False)),
-            strict=True,
-        )
-        numbers = ((keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b)) for a, b in pairs)
-        return all(np.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True) for a, b in numbers)
-
     def one_batch(self) -> Any:
         """Return a few inputs, to build a model that is not built yet."""
         return self.few_samples[0]

@@ -26,13 +26,14 @@ def same_computation(one: Any, other: Any) -> bool:
 def same_function(one: Any, other: Any, data: StudyData) -> bool:
     """Return whether the outputs of two models of the same computation agree once they have the same variables.
 
-    What is no variable and in no config, such as a constant drawn while a model was built, shows here alone.
+    What is no variable and in no config, such as a constant drawn while a model was built, shows here alone. Neither
+    model is changed: random states that a call advances stay.
     """
-    values = list(zip(one.variables, (variable.value for variable in other.variables), strict=True))
-    inputs = data.one_batch()
-    with keras.StatelessScope(values):
+    inputs, values = data.one_batch(), [variable.value for variable in other.variables]
+    with keras.StatelessScope(list(zip(one.variables, values, strict=True))):
         ours = keras.tree.flatten(one(inputs, training=False))
-    theirs = keras.tree.flatten(other(inputs, training=False))
+    with keras.StatelessScope(list(zip(other.variables, values, strict=True))):
+        theirs = keras.tree.flatten(other(inputs, training=False))
     pairs = zip(map(keras.ops.convert_to_numpy, ours), map(keras.ops.convert_to_numpy, theirs), strict=True)
     return all(np.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True) for a, b in pairs)
 

@@ -44,7 +44,7 @@ class InitialValues:
         build: returns a built and compiled model. It is called inside `replica_randomness(seed)`.
         first_seed: the seed of the model that is kept.
         same_outputs: returns whether two models with equal variables give the same for a few samples, as
-            `StudyData.same_outputs` does.
+            `same_function` does.
 
     Attributes:
         model: the model of the first seed. Its variables hold the first seed's values and are never changed here.

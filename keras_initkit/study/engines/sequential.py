@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from keras_initkit.callbacks.symmetry_monitor import SymmetryMonitor
 from keras_initkit.study.data import StudyData
-from keras_initkit.study.engines.computation import same_computation
+from keras_initkit.study.engines.computation import same_computation, same_function
 from keras_initkit.study.engines.group import Member, Outcome, Training
 from keras_initkit.study.record import Replica
 from keras_initkit.units.arrays import to_numpy
@@ -96,17 +96,12 @@ class _Host:
 
     def take(self, model: Any) -> Any:
         """Return a model in the state of the given one, with its training function traced already if possible."""
-        if self._model is None or not same_computation(self._model, model):
+        kept = self._model
+        if kept is None or not (same_computation(kept, model) and same_function(kept, model, self._data)):
             return self._keep(model)
         # Weights and random states; metrics are no part of `variables`, Keras resets them every epoch.
-        fresh = [to_numpy(variable) for variable in model.variables]
-        _assign(self._model.variables, fresh)
-        # What is no variable and in no config, such as a constant drawn while the model was built, shows in the output.
-        serves = self._data.same_outputs(self._model, model)
-        # Calling a model advances its random states and whatever else it updates.
-        _assign(self._model.variables if serves else model.variables, fresh)
-        if not serves:
-            return self._keep(model)
+        for variable, fresh in zip(kept.variables, model.variables, strict=True):
+            variable.assign(fresh)
         for variable, value in zip(self._model.optimizer.variables, self._optimizer_state, strict=True):
             variable.assign(value)
         return self._model
@@ -116,11 +111,6 @@ class _Host:
         self._model = model
         self._optimizer_state = [to_numpy(v) for v in model.optimizer.variables]
         return model
-
-
-def _assign(variables: list[Any], values: list[NDArray[Any]]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
 
 
 class _CurveKeeper(keras.callbacks.Callback):

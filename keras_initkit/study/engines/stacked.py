@@ -73,7 +73,7 @@ class StackedEngine:
             own = [member for member in members if member.name == name]
             build = partial(self.training.build_here, own[0].make_initializer)
             try:
-                source = InitialValues(build, own[0].seed, self.training.data.same_outputs)
+                source = InitialValues(build, own[0].seed, partial(same_function, data=self.training.data))
             except Exception:
                 left += own  # the sequential engine meets the error of each seed, and records it
                 continue
