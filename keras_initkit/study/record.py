@@ -16,7 +16,7 @@ class Replica:
         seed: its seed.
         status: `"finished"` or `"failed"`.
         error: the error's type and text, empty if there was none.
-        seconds: time from building the model to the last epoch.
+        seconds: time from building the model to the last epoch; of replicas trained together each has its share.
         curves: metric name -> values, epoch 0 first.
         symmetry: rows of `SymmetryMonitor`.
         metrics: numbers of the monitored curve, see `convergence_metrics`.

@@ -1,6 +1,6 @@
 """The data of a study as stacked replicas eat it: on the device once, or batch by batch for all replicas together."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,53 @@ from numpy.typing import NDArray
 from keras_initkit.study.data import EVALUATION_BATCH, StudyData
 from keras_initkit.study.engines.batches import BatchLayout
 from keras_initkit.study.engines.program import Program
+
+
+class EvaluationFeed:
+    """Data that all replicas are evaluated on, in order.
+
+    Args:
+        program: the program that eats.
+        layout: the structure of the batches.
+        arrays: the data if they lie on the device, None for what gives its own batches.
+        one_pass: gives the batches of one pass if they do not.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        layout: BatchLayout,
+        arrays: Sequence[Any] | None,
+        one_pass: Callable[[], Iterable[Any]],
+    ):
+        self._program, self._layout, self._arrays, self._one_pass = program, layout, arrays, one_pass
+        self._tester = program.tester(layout)
+
+    def test(self, state: list[Any]) -> list[Any]:
+        """Return the state with loss and metrics of all the data."""
+        for batch in self._batches():
+            state = self._tester(state, batch)
+        return state
+
+    def _batches(self) -> Iterator[list[Any]]:
+        if self._arrays is None:
+            for batch in self._one_pass():
+                yield self._program.place(self._layout.flatten(batch))
+            return
+        for first in range(0, len(self._arrays[0]), EVALUATION_BATCH):
+            yield [array[first : first + EVALUATION_BATCH] for array in self._arrays]
+
+
+def validation_feed(program: Program, data: StudyData) -> EvaluationFeed | None:
+    """Return the validation data, None if there are none."""
+    if data.validation is None:
+        return None
+    if not isinstance(data.validation, tuple):
+        layout = BatchLayout(next(iter(data.validation_batches())))
+        return EvaluationFeed(program, layout, None, data.validation_batches)
+    arrays = (*data.validation, None)[:3]
+    layout = BatchLayout(arrays)
+    return EvaluationFeed(program, layout, program.place(layout.flatten(arrays)), data.validation_batches)
 
 
 class TrainingFeed:
@@ -25,9 +72,10 @@ class TrainingFeed:
 
     def __init__(self, program: Program, data: StudyData, batch_size: int):
         self._program, self._data = program, data
-        layout = BatchLayout(data.few_samples)
-        self._trainer, self._tester, self._layout = program.trainer(layout), program.tester(layout), layout
+        self._layout = layout = BatchLayout(data.few_samples)
+        self._trainer = program.trainer(layout)
         self._arrays = None if data.arrays is None else program.place(layout.flatten(data.arrays))
+        self._evaluation = EvaluationFeed(program, layout, self._arrays, data.training_batches_in_order)
         self._batch_size = min(batch_size, data.samples) if data.samples else batch_size
 
     def train(self, state: list[Any], seeds: Sequence[int], epoch: int) -> tuple[list[Any], NDArray[np.float64]]:
@@ -52,38 +100,4 @@ class TrainingFeed:
 
     def test(self, state: list[Any]) -> list[Any]:
         """Return the state with loss and metrics of all training data."""
-        if self._arrays is not None:
-            return _test_arrays(self._tester.data, state, self._arrays)
-        return _test_batches(
-            self._program, self._tester.batch, self._layout, state, self._data.training_batches_in_order()
-        )
-
-
-class ValidationFeed:
-    """The validation data."""
-
-    def __init__(self, program: Program, data: StudyData):
-        self._program, self._data = program, data
-        arrays = data.validation if isinstance(data.validation, tuple) else None
-        first = next(iter(data.validation_batches())) if arrays is None else (*arrays, None)[:3]
-        layout = BatchLayout(first)
-        self._tester, self._layout = program.tester(layout), layout
-        self._arrays = None if arrays is None else program.place(layout.flatten(arrays))
-
-    def test(self, state: list[Any]) -> list[Any]:
-        """Return the state with loss and metrics of all validation data."""
-        if self._arrays is not None:
-            return _test_arrays(self._tester.data, state, self._arrays)
-        return _test_batches(self._program, self._tester.batch, self._layout, state, self._data.validation_batches())
-
-
-def _test_arrays(test: Callable[..., list[Any]], state: list[Any], arrays: list[Any]) -> list[Any]:
-    return test(state, arrays, batch_size=min(EVALUATION_BATCH, arrays[0].shape[0]))
-
-
-def _test_batches(
-    program: Program, test: Callable[..., list[Any]], layout: BatchLayout, state: list[Any], batches: Iterable[Any]
-) -> list[Any]:
-    for batch in batches:
-        state = test(state, program.place(layout.flatten(batch)))
-    return state
+        return self._evaluation.test(state)

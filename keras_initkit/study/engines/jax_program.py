@@ -39,20 +39,12 @@ class JaxProgram:
         step = layout.taking(self._step.train)
         return Trainer(
             epoch=jax.jit(partial(self._train_epoch, step), static_argnames="batch_size", donate_argnums=0),
-            batch=jax.jit(partial(self._train_batch, step), donate_argnums=0),
+            batch=jax.jit(partial(self._on_batch, step), donate_argnums=0),
         )
 
     def tester(self, layout: BatchLayout) -> Tester:
         """Return what evaluates on batches of that structure."""
-        on_batch = jax.jit(partial(self._test_batch, layout.taking(self._step.test)))
-
-        def on_data(state: list[Any], data: list[Any], batch_size: int) -> list[Any]:
-            # One small program for each size of a batch compiles sooner than one for all the data.
-            for first in range(0, len(data[0]), batch_size):
-                state = on_batch(state, [array[first : first + batch_size] for array in data])
-            return state
-
-        return Tester(data=on_data, batch=on_batch)
+        return jax.jit(partial(self._on_batch, layout.taking(self._step.test)))
 
     def place(self, arrays: Sequence[Any]) -> list[Any]:
         """Return the arrays on the device."""
@@ -96,10 +88,8 @@ class JaxProgram:
 
         return self._map(one_epoch, state, batches, order[:, steps * batch_size :])
 
-    def _train_batch(self, step: Step, state: list[Any], batch: list[Any]) -> tuple[list[Any], Any]:
-        return self._map(lambda own: step(own, batch), state)
-
-    def _test_batch(self, step: Step, state: list[Any], batch: list[Any]) -> list[Any]:
+    def _on_batch(self, step: Step, state: list[Any], batch: list[Any]) -> Any:
+        """Take a step on one batch, the same for all replicas."""
         return self._map(lambda own: step(own, batch), state)
 
     def _map(self, function: Any, *arguments: Any) -> Any:

@@ -26,16 +26,8 @@ class Trainer(NamedTuple):
     batch: Callable[..., tuple[list[Any], Any]]
 
 
-class Tester(NamedTuple):
-    """Evaluation of all replicas on the same data.
-
-    Attributes:
-        data: `(state, data, batch_size) -> state`: all data in order.
-        batch: `(state, batch) -> state`: one batch.
-    """
-
-    data: Callable[..., list[Any]]
-    batch: Callable[..., list[Any]]
+# Evaluation of all replicas on one batch: `(state, batch) -> state`.
+Tester = Callable[[list[Any], list[Any]], list[Any]]
 
 
 class Program(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit.study.engines.exactness import first_step_differs
-from keras_initkit.study.engines.feeding import TrainingFeed, ValidationFeed
+from keras_initkit.study.engines.feeding import TrainingFeed, validation_feed
 from keras_initkit.study.engines.group import Member, Outcome, Training
 from keras_initkit.study.engines.group_symmetry import GroupSymmetry
 from keras_initkit.study.engines.program import backend_program
@@ -44,8 +44,7 @@ class Computation:
             raise NotAsFit(f"{difference} differs from what Keras' own training step gives")
         self.program = backend_program(self.step)
         self.training_feed = TrainingFeed(self.program, training.data, training.batch_size)
-        has_validation = training.data.validation is not None
-        self.validation_feed = ValidationFeed(self.program, training.data) if has_validation else None
+        self.validation_feed = validation_feed(self.program, training.data)
 
 
 class Stack:

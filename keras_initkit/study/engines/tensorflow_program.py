@@ -42,14 +42,7 @@ class TensorFlowProgram:
 
     def tester(self, layout: BatchLayout) -> Tester:
         """Return what evaluates on batches of that structure."""
-        on_batch = _any_batch(partial(self._on_batch, layout.taking(self._step.test)))
-
-        def on_data(state: list[Any], data: list[Any], batch_size: int) -> list[Any]:
-            for first in range(0, len(data[0]), batch_size):
-                state = on_batch(state, [array[first : first + batch_size] for array in data])
-            return state
-
-        return Tester(data=on_data, batch=on_batch)
+        return _any_batch(partial(self._on_batch, layout.taking(self._step.test)))
 
     def place(self, arrays: Sequence[Any]) -> list[Any]:
         """Return the arrays as tensors."""
