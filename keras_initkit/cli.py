@@ -170,7 +170,7 @@ def inspect(
 
 @main.command("list")
 def list_initializers() -> None:
-    """Show every initializer: formula, use and reference, one line each."""
+    """Show every initializer: values, use, layers, what the tests hold it to and its paper, one line each."""
     from rich.console import Console
     from rich.table import Table
 
@@ -178,10 +178,11 @@ def list_initializers() -> None:
 
     console = Console()
     if not console.is_terminal:
-        console.width = 4 * _PLAIN_WIDTH  # one line each, for grep
-    table = Table("name", "from", "formula", "use", "reference", pad_edge=False, box=None)
+        console.width = 6 * _PLAIN_WIDTH  # one line each, for grep
+    table = Table("name", "from", "values", "use", "layers", "guarantee", "paper", pad_edge=False, box=None)
     for row in ROWS:
-        table.add_row(row.name, row.source, row.formula, row.use, row.reference)
+        layers = ", ".join(row.layers).replace("_", " ")
+        table.add_row(row.name, row.source, row.formula, row.use, layers, row.guarantee, row.reference)
     console.print(table)
 
 

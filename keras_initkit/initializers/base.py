@@ -1,22 +1,24 @@
-"""What all kernel initializers of the kit share: seeds, axes, dtypes, configurations."""
+"""What all initializers of the kit share: seeds, axes, dtypes, configurations."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from keras_initkit._checks import describe
+from keras_initkit.initializers.drawing import Draws, PortableSeed, draws
 from keras_initkit.theory.fans import KernelLayout
 
-Seed = Any  # None, an int, a keras.random.SeedGenerator or its serialised form
+Seed = Any  # None, an int, a keras.random.SeedGenerator or its serialised form; inside the kit also a PortableSeed
 Tensor = Any
 
 
-class KernelInitializer(keras.initializers.VarianceScaling):
-    """Base class: subclasses compute values at float32 or better, this class does the rest.
+class CheckedInitializer(keras.initializers.VarianceScaling):
+    """Base class: subclasses compute values at float32 or better, this class checks seed, shape and dtype.
 
     It derives from `VarianceScaling` for one reason: `EinsumDense`, and with it the attention layers, tells only these
     initializers which axes of a kernel are inputs and which are outputs, by rebuilding them from `get_config()` plus
@@ -27,33 +29,29 @@ class KernelInitializer(keras.initializers.VarianceScaling):
         seed: None, an int from 0 to 2³² - 1, or a `keras.random.SeedGenerator`. With None an int is drawn from Python's
             `random`, as in Keras. An int gives the same values at each call, a generator gives new ones. Classes with
             `seeded = False` take no seed; their `seed` attribute is None.
-        input_axes: axes of the kernel that the layer sums over, or None for Keras' plain reading of shapes.
-        output_axes: axes of the kernel that index units, or None.
 
     Raises:
-        ValueError: for any other seed, or if only one of the axes arguments is given.
+        ValueError: for any other seed.
     """
 
+    seed: Any
     seeded: ClassVar[bool] = True
-    minimum_rank: ClassVar[int] = 2
+    minimum_rank: ClassVar[int] = 1
 
-    def __init__(
-        self, seed: Seed = None, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
-    ) -> None:
-        super().__init__(seed=checked_seed(seed) if self.seeded else 0)
-        if not self.seeded:
-            self.seed = None
-        if (input_axes is None) != (output_axes is None):
-            raise ValueError(
-                "Expected `input_axes` and `output_axes` to be given together. "
-                f"Received: input_axes={input_axes}, output_axes={output_axes}."
-            )
-        self.input_axes = None if input_axes is None else [int(axis) for axis in input_axes]
-        self.output_axes = None if output_axes is None else [int(axis) for axis in output_axes]
+    def __init__(self, seed: Seed = None) -> None:
+        seed = checked_seed(seed)
+        from_keras = self.seeded and not isinstance(seed, PortableSeed)
+        super().__init__(seed=seed if from_keras else 0)
+        if not from_keras:
+            self.seed = seed if self.seeded else None
 
     @abstractmethod
     def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
         """Return the values as a tensor or array of `shape`; `dtype` is float32 or float64, no axis is empty."""
+
+    def _draws(self, dtype: str) -> Draws:
+        """Return the random numbers of one call."""
+        return draws(self.seed, dtype)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> Tensor:
         """Return a tensor of initial values.
@@ -63,7 +61,7 @@ class KernelInitializer(keras.initializers.VarianceScaling):
         the state of a `SeedGenerator` cannot be read.
 
         Args:
-            shape: sizes of the kernel's axes, each at least 0. An axis of size 0 gives an empty tensor.
+            shape: sizes of the axes, each at least 0. An axis of size 0 gives an empty tensor.
             dtype: a floating dtype; None means `keras.config.floatx()`. Values are computed at float32, or float64
                 where that is asked for, and cast last.
 
@@ -80,39 +78,84 @@ class KernelInitializer(keras.initializers.VarianceScaling):
             raise ValueError(f"Expected `dtype` to be floating: {name} gives fractions. Received: dtype={dtype!r}.")
         if 0 in shape:
             return ops.zeros(shape, dtype=dtype)
-        return ops.cast(self._values(shape, "float64" if dtype == "float64" else "float32"), dtype)
+        values = self._values(shape, "float64" if dtype == "float64" else "float32")
+        if isinstance(values, np.ndarray) and values.dtype == np.float64 and dtype != "float64":
+            values = values.astype("float32")  # one rounding, the same on every backend
+        return ops.cast(values, dtype)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Build from `get_config()`; a deterministic class ignores the `seed` that `EinsumDense` adds."""
+        return cls(**{key: value for key, value in config.items() if cls.seeded or key != "seed"})
+
+    def _checked_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        name = type(self).__name__
+        sizes = list(shape) if isinstance(shape, Iterable) else [None]  # TensorFlow's shapes are no sequences
+        if not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes):
+            raise ValueError(f"Expected `shape` to be a tuple of sizes. Received: shape={describe(shape)}.")
+        shape = tuple(int(size) for size in sizes if size is not None)
+        if getattr(self, "input_axes", None) is None and len(shape) < self.minimum_rank:
+            what = "vectors" if len(shape) == 1 else f"{len(shape)} axes"
+            raise ValueError(
+                f"Expected `shape` to have at least {self.minimum_rank} axes: {name} is not defined for {what}. "
+                f"Received: shape={shape}. Use {name} for kernels, and 'zeros' or 'ones' for biases and scales."
+            )
+        return shape
+
+
+class BiasInitializer(CheckedInitializer):
+    """Base class of initializers for biases, whose entries belong to one unit each."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """Build from `get_config()`; a bias has no axes to be told, and its shape says what is wrong with a kernel."""
+        return super().from_config({key: value for key, value in config.items() if not key.endswith("put_axes")})
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that rebuild this initializer, with the seed as it was given."""
+        return {"seed": super().get_config()["seed"]} if self.seeded else {}
+
+
+class KernelInitializer(CheckedInitializer):
+    """Base class of initializers for kernels.
+
+    Args:
+        seed: see `CheckedInitializer`.
+        input_axes: axes of the kernel that the layer sums over, or None for Keras' plain reading of shapes.
+        output_axes: axes of the kernel that index units, or None.
+
+    Raises:
+        ValueError: if the seed is none, or only one of the axes arguments is given.
+    """
+
+    minimum_rank: ClassVar[int] = 2
+
+    def __init__(
+        self, seed: Seed = None, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(seed=seed)
+        if (input_axes is None) != (output_axes is None):
+            raise ValueError(
+                "Expected `input_axes` and `output_axes` to be given together. "
+                f"Received: input_axes={input_axes}, output_axes={output_axes}."
+            )
+        self.input_axes = None if input_axes is None else [int(axis) for axis in input_axes]
+        self.output_axes = None if output_axes is None else [int(axis) for axis in output_axes]
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer, with the seed as it was given."""
         config = {"input_axes": self.input_axes, "output_axes": self.output_axes}
         return {"seed": super().get_config()["seed"], **config} if self.seeded else config
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "KernelInitializer":
-        """Build from `get_config()`; a deterministic class ignores the `seed` that `EinsumDense` adds."""
-        return cls(**{key: value for key, value in config.items() if cls.seeded or key != "seed"})
-
     def _layout(self, shape: tuple[int, ...]) -> KernelLayout:
         return KernelLayout.of(shape, self.input_axes, self.output_axes)
-
-    def _checked_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        name = type(self).__name__
-        if not isinstance(shape, Sequence) or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape):
-            raise ValueError(f"Expected `shape` to be a tuple of sizes. Received: shape={describe(shape)}.")
-        shape = tuple(int(size) for size in shape)
-        if self.input_axes is None and len(shape) < self.minimum_rank:
-            raise ValueError(
-                f"Expected `shape` to have at least {self.minimum_rank} axes: {name} is not defined for vectors. "
-                f"Received: shape={shape}. Use {name} for kernels, and 'zeros' or 'ones' for biases and scales."
-            )
-        return shape
 
 
 def checked_seed(seed: Seed) -> Seed:
     """Return a seed that Keras accepts on every backend, NumPy integers as ints; refuse the rest."""
     if isinstance(seed, np.integer):
         seed = int(seed)
-    if seed is None or isinstance(seed, (dict, keras.random.SeedGenerator)):
+    if seed is None or isinstance(seed, (dict, keras.random.SeedGenerator, PortableSeed)):
         return seed
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(
@@ -124,9 +167,24 @@ def checked_seed(seed: Seed) -> Seed:
 
 def from_canonical(values: Tensor, layout: KernelLayout) -> Tensor:
     """Return values of shape (B, *k, I, O), a tensor or an array, in the kernel's own shape."""
-    return ops.transpose(ops.reshape(values, layout.ordered), layout.inverse)
+    xp = np if isinstance(values, np.ndarray) else ops
+    return xp.transpose(xp.reshape(values, layout.ordered), layout.inverse)
+
+
+def at_centre(matrices: Tensor, layout: KernelLayout, xp: Any) -> Tensor:
+    """Return the canonical kernel with matrices (I, O), or (B, I, O), at its centre tap and zeros elsewhere."""
+    around = [(centre, size - 1 - centre) for centre, size in zip(layout.centre, layout.spatial, strict=True)]
+    matrices = xp.broadcast_to(matrices, (layout.blocks, layout.inputs, layout.outputs))
+    taps = xp.reshape(matrices, (layout.blocks, *(1 for _ in layout.spatial), layout.inputs, layout.outputs))
+    return xp.pad(taps, [(0, 0), *around, (0, 0), (0, 0)])
 
 
 def to_canonical(values: Tensor, layout: KernelLayout) -> Tensor:
     """Return a kernel's values in the shape (B, *k, I, O)."""
-    return ops.reshape(ops.transpose(values, layout.order), layout.canonical)
+    xp = np if isinstance(values, np.ndarray) else ops
+    return xp.reshape(xp.transpose(values, layout.order), layout.canonical)
+
+
+def to_numpy64(values: Tensor) -> NDArray[np.float64]:
+    """Return a tensor as a float64 array."""
+    return np.asarray(ops.convert_to_numpy(values), dtype=np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit._checks import check_choice, check_integer
-from keras_initkit.initializers.base import KernelInitializer, Tensor, from_canonical
+from keras_initkit.initializers.base import KernelInitializer, Tensor, at_centre, from_canonical
 from keras_initkit.theory.fans import KernelLayout
 
 
@@ -58,7 +58,7 @@ class Dirac(KernelInitializer):
         layout = self._layout(shape)
         per_group = outputs_per_group(layout, self.groups)
         matrix = np.tile(np.eye(layout.inputs, per_group, dtype=dtype), (1, self.groups))
-        return from_canonical(_at_centre(matrix, layout), layout)
+        return from_canonical(at_centre(matrix, layout, np), layout)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer."""
@@ -122,7 +122,7 @@ class ZerO(KernelInitializer):
             order = math.ceil(math.log2(layout.outputs))
             exponent = order if self.scaling == "code" else order - 1
             matrix = (2.0 ** (-exponent / 2) * hadamard(layout.inputs, layout.outputs)).astype(dtype)
-        return from_canonical(_at_centre(matrix, layout), layout)
+        return from_canonical(at_centre(matrix, layout, np), layout)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer."""
@@ -143,10 +143,3 @@ def outputs_per_group(layout: KernelLayout, groups: int) -> int:
             "Give the initializer the `groups` of its layer."
         )
     return layout.outputs // groups
-
-
-def _at_centre(matrix: NDArray[Any], layout: KernelLayout) -> NDArray[Any]:
-    kernel: NDArray[Any] = np.zeros(layout.canonical, matrix.dtype)
-    index: tuple[Any, ...] = (slice(None), *layout.centre)
-    kernel[index] = matrix
-    return kernel

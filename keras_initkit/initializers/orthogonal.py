@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_initkit._checks import check_choice, check_integer, check_number, describe
-from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, from_canonical
+from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, at_centre, from_canonical
+from keras_initkit.initializers.drawing import Draws
 from keras_initkit.initializers.identity import outputs_per_group
 from keras_initkit.theory.activations import ACTIVATIONS
 from keras_initkit.theory.gains import gain as activation_gain
@@ -74,7 +74,7 @@ class ScaledOrthogonal(KernelInitializer):
         scale = self.gain * math.sqrt(max(1.0, columns / rows))
         if self.activation is not None:
             scale *= activation_gain(self.activation)
-        return from_canonical(scale * haar(layout.blocks, rows, columns, self.seed, dtype), layout)
+        return from_canonical(scale * haar(layout.blocks, rows, columns, self._draws(dtype)), layout)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer."""
@@ -130,19 +130,19 @@ class DeltaOrthogonal(KernelInitializer):
     def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
         layout = self._layout(shape)
         per_group = outputs_per_group(layout, self.groups)
-        taps = haar(layout.blocks * self.groups, layout.inputs, per_group, self.seed, dtype)
-        taps = ops.reshape(taps, (layout.blocks, self.groups, layout.inputs, per_group))
-        taps = ops.reshape(ops.transpose(taps, (0, 2, 1, 3)), (layout.blocks, layout.inputs, layout.outputs))
-        taps = ops.reshape(taps, (layout.blocks, *(1 for _ in layout.spatial), layout.inputs, layout.outputs))
-        around = [(centre, size - 1 - centre) for centre, size in zip(layout.centre, layout.spatial, strict=True)]
-        return from_canonical(ops.pad(self.gain * taps, [(0, 0), *around, (0, 0), (0, 0)]), layout)
+        draws = self._draws(dtype)
+        xp = draws.xp
+        taps = haar(layout.blocks * self.groups, layout.inputs, per_group, draws)
+        taps = xp.reshape(taps, (layout.blocks, self.groups, layout.inputs, per_group))
+        taps = xp.reshape(xp.transpose(taps, (0, 2, 1, 3)), (layout.blocks, layout.inputs, layout.outputs))
+        return from_canonical(at_centre(self.gain * taps, layout, xp), layout)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer."""
         return {"gain": self.gain, "groups": self.groups, **super().get_config()}
 
 
-def haar(blocks: int, rows: int, columns: int, seed: Seed, dtype: str) -> Tensor:
+def haar(blocks: int, rows: int, columns: int, draws: Draws) -> Tensor:
     """Draw matrices with orthonormal columns, or rows where there are fewer of them, uniformly.
 
     The R factor of a QR decomposition is unique only up to the signs of its diagonal; making them positive makes Q a
@@ -152,17 +152,17 @@ def haar(blocks: int, rows: int, columns: int, seed: Seed, dtype: str) -> Tensor
         blocks: number B of independent matrices.
         rows: number of rows R.
         columns: number of columns C.
-        seed: int or `SeedGenerator`.
-        dtype: float32 or float64.
+        draws: where the Gaussian matrix comes from.
 
     Returns:
-        Tensor of shape (B, R, C).
+        Tensor or array of shape (B, R, C).
     """
-    tall = (blocks, max(rows, columns), min(rows, columns))
-    q, r = ops.qr(keras.random.normal(tall, dtype=dtype, seed=seed))
-    negative = ops.diagonal(r, axis1=-2, axis2=-1) < 0
-    q = q * ops.expand_dims(ops.where(negative, ops.cast(-1.0, dtype), ops.cast(1.0, dtype)), axis=-2)
-    return ops.transpose(q, (0, 2, 1)) if rows < columns else q
+    xp = draws.xp
+    q, r = draws.qr(draws.normal((blocks, max(rows, columns), min(rows, columns))))
+    diagonal = xp.diagonal(r, axis1=-2, axis2=-1)
+    signs = xp.where(diagonal < 0, xp.full_like(diagonal, -1.0), xp.ones_like(diagonal))
+    q = q * xp.expand_dims(signs, axis=-2)
+    return xp.transpose(q, (0, 2, 1)) if rows < columns else q
 
 
 def _activation_name(activation: Any) -> str:

@@ -9,15 +9,14 @@ import numpy as np
 from keras import ops
 
 from keras_initkit._checks import check_choice, check_integer, check_number
-from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, from_canonical, to_canonical
-from keras_initkit.initializers.registry import serialize
-from keras_initkit.initializers.seeding import derived_seed
-from keras_initkit.initializers.wrapping import adopt, draw
+from keras_initkit.initializers.base import Seed, Tensor, from_canonical, to_canonical, to_numpy64
+from keras_initkit.initializers.drawing import derived_seed, draws
+from keras_initkit.initializers.wrapping import WrapperInitializer
 from keras_initkit.theory.fans import fans
 
 
 @keras.saving.register_keras_serializable(package="keras_initkit")
-class Tiled(KernelInitializer):
+class Tiled(WrapperInitializer):
     """A chosen number of distinct units, each repeated.
 
     W[:, j] = V[:, j mod n], where n = `distinct` and V are the values that the wrapped initializer draws for the whole
@@ -71,8 +70,7 @@ class Tiled(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        self.initializer, seed = adopt(initializer, seed)
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        super().__init__(initializer, seed=seed, input_axes=input_axes, output_axes=output_axes)
         self.distinct = check_integer("distinct", distinct, 1)
         self.axis = check_choice("axis", axis, ("units", "inputs", "both"))
 
@@ -83,7 +81,7 @@ class Tiled(KernelInitializer):
                 f"Expected `shape` to have at least 2 axes, as a vector has no inputs. Received: shape={shape} for "
                 f"Tiled(axis={self.axis!r}). Use axis='units' for biases."
             )
-        values = draw(self.initializer, shape, dtype, self.seed, (self.input_axes, self.output_axes))
+        values = self._wrapped(shape, dtype)
         if not shape or vector:
             return self._repeated(values, -1) if shape else values
         layout = self._layout(shape)
@@ -99,12 +97,11 @@ class Tiled(KernelInitializer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer, the wrapped one serialised."""
-        own = {"distinct": self.distinct, "initializer": serialize(self.initializer), "axis": self.axis}
-        return {**own, **super().get_config()}
+        return {"distinct": self.distinct, "axis": self.axis, **super().get_config()}
 
 
 @keras.saving.register_keras_serializable(package="keras_initkit")
-class Perturbed(KernelInitializer):
+class Perturbed(WrapperInitializer):
     """Another initializer's values plus noise of a stated relative size.
 
     W = V + scale · r · N, where V are the wrapped initializer's values, N is standard normal noise of the same shape
@@ -132,8 +129,6 @@ class Perturbed(KernelInitializer):
             shape.
     """
 
-    minimum_rank: ClassVar[int] = 0
-
     def __init__(
         self,
         initializer: Any,
@@ -142,21 +137,22 @@ class Perturbed(KernelInitializer):
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
-        self.initializer, seed = adopt(initializer, seed)
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        super().__init__(initializer, seed=seed, input_axes=input_axes, output_axes=output_axes)
         self.scale = check_number("scale", scale, minimum=0.0)
 
     def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
-        values = draw(self.initializer, shape, dtype, self.seed, (self.input_axes, self.output_axes))
-        rms = ops.sqrt(ops.mean(ops.square(values)))
+        values = self._wrapped(shape, dtype)
+        noise = draws(derived_seed(self.seed, _depth(self)), dtype)
+        xp = noise.xp
+        values = to_numpy64(values) if xp is np else values
+        rms = xp.sqrt(xp.mean(xp.square(values)))
         fan_in, _ = fans(shape, self.input_axes, self.output_axes)
-        size = ops.where(rms > 0, rms, ops.cast(1.0 / math.sqrt(fan_in), dtype))
-        noise = keras.random.normal(shape, dtype=dtype, seed=derived_seed(self.seed, _depth(self)))
-        return values + self.scale * size * noise
+        size = xp.where(rms > 0, rms, xp.full_like(rms, 1.0 / math.sqrt(fan_in)))
+        return values + self.scale * size * noise.normal(shape)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer, the wrapped one serialised."""
-        return {"initializer": serialize(self.initializer), "scale": self.scale, **super().get_config()}
+        return {"scale": self.scale, **super().get_config()}
 
 
 def _depth(initializer: Any) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_initkit.initializers.base import Seed, checked_seed
 from keras_initkit.initializers.registry import get
@@ -56,7 +55,7 @@ def fresh_per_call(initializer: Any) -> Any:
         False
     """
     copy = reseeded(initializer, None)
-    if isinstance(getattr(copy, "seed", None), int):
+    if isinstance(getattr(copy, "seed", None), int) and not getattr(copy, "outermost", False):
         copy.seed = keras.random.SeedGenerator()
     return copy
 
@@ -68,10 +67,3 @@ def rebuilt(initializer: Any, changes: Mapping[str, Any]) -> Any:
     config = initializer.get_config()
     known = {key: value for key, value in changes.items() if key in config}
     return type(initializer).from_config({**config, **known}) if known else initializer
-
-
-def derived_seed(seed: Seed, stream: int) -> Seed:
-    """Return the seed of a further, independent draw: an int mixed with the stream's number, or the same generator."""
-    if not isinstance(seed, int):
-        return seed
-    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0] >> 1)

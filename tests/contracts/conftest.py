@@ -9,7 +9,7 @@ from keras_initkit.initializers.registry import class_of
 
 def pytest_generate_tests(metafunc):
     """Run every test that takes `row` once per initializer of the kit."""
-    if "row" in metafunc.fixturenames:
+    if "row" in metafunc.fixturenames and "place" not in metafunc.fixturenames:
         rows = [row for row in ROWS if row.source == KIT]
         metafunc.parametrize("row", rows, ids=lambda row: row.name)
 
@@ -24,6 +24,12 @@ def build(row):
         return class_of(row)(**{**row.example, **arguments})
 
     return build_with
+
+
+@pytest.fixture
+def shape(row):
+    """A shape that the row serves and that is large enough to tell two draws apart."""
+    return row.shapes[0]
 
 
 @pytest.fixture
