@@ -74,8 +74,9 @@ class LayerFans(WrapperInitializer):
                 "kernels go by blocks: use PerGate, PerHead, Grouped or Transposed. Other wrappers go around LayerFans."
             )
         self.layer = _kind_of(layer)
-        self.groups = check_integer("groups", groups if groups is not None else getattr(layer, "groups", 1), 1)
-        self.strides = _checked_strides(strides if strides is not None else getattr(layer, "strides", 1))
+        built = layer if isinstance(layer, keras.layers.Layer) else None
+        self.groups = check_integer("groups", getattr(built, "groups", 1) if groups is None else groups, 1)
+        self.strides = _checked_strides(getattr(built, "strides", 1) if strides is None else strides)
 
     def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
         values = self._wrapped(shape, dtype)
