@@ -59,12 +59,12 @@ def _fix(model: Any, twins: Twins) -> str:
     argument = twins.arguments[1]
     if twins.origin == "instance" and argument is not None:
         return (
-            f"{argument}=keras_initkit.initializers.fresh_per_call(initializer)"
+            f"{argument}=keras_initkit.initializers.Distinct(initializer)"
             "  # or an initializer of its own for every layer"
         )
     if twins.origin == "seed" and argument is not None:
         return (
-            f"{argument}=keras_initkit.initializers.fresh_per_call(initializer)"
+            f"{argument}=keras_initkit.initializers.Distinct(initializer)"
             "  # other values at every call, the same in every run; or another seed for every layer"
         )
     target = f"{layer_expression(model, twins.paths[1])}.{twins.variables[1]}"

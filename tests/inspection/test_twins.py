@@ -91,8 +91,8 @@ def test_layers_of_other_shapes_are_no_twins_although_their_seeds_are_equal():
 def test_the_initializer_of_the_fix_gives_every_layer_other_values(make):
     model = make()
     [finding] = ik.inspect(model).findings
-    assert "kernel_initializer=keras_initkit.initializers.fresh_per_call(initializer)" in finding.fix
-    initializer = ik.initializers.fresh_per_call(model.get_layer("h0").kernel_initializer)
+    assert "kernel_initializer=keras_initkit.initializers.Distinct(initializer)" in finding.fix
+    initializer = ik.initializers.Distinct(model.get_layer("h0").kernel_initializer)
     assert find_twins(perceptron(initializer, initializer, initializer)) == []
 
 
