@@ -121,7 +121,8 @@ class ZerO(KernelInitializer):
         else:
             order = math.ceil(math.log2(layout.outputs))
             exponent = order if self.scaling == "code" else order - 1
-            matrix = (2.0 ** (-exponent / 2) * hadamard(layout.inputs, layout.outputs)).astype(dtype)
+            corner = hadamard(np.arange(layout.inputs), np.arange(layout.outputs))
+            matrix = (2.0 ** (-exponent / 2) * corner).astype(dtype)
         return from_canonical(at_centre(matrix, layout, np), layout)
 
     def get_config(self) -> dict[str, Any]:
@@ -129,9 +130,9 @@ class ZerO(KernelInitializer):
         return {"scaling": self.scaling, **super().get_config()}
 
 
-def hadamard(rows: int, columns: int) -> NDArray[np.float64]:
-    """Return the (rows, columns) corner of Sylvester's Hadamard matrix, without building the whole."""
-    shared = np.arange(rows)[:, None] & np.arange(columns)
+def hadamard(rows: NDArray[np.integer], columns: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the rows and columns of these numbers from Sylvester's Hadamard matrix, without building the whole."""
+    shared = rows[:, None] & columns
     return 1.0 - 2.0 * (np.bitwise_count(shared) % 2)
 
 

@@ -20,7 +20,7 @@ PLACES = {
     "conv1d": (lambda i: layers.Conv1D(8, 2, kernel_initializer=i), (8, 3), "conv"),
     "conv2d": (lambda i: layers.Conv2D(12, 3, kernel_initializer=i), (5, 5, 3), "conv"),
     "grouped": (lambda i: layers.Conv2D(12, 3, groups=3, kernel_initializer=i), (5, 5, 3), "conv"),
-    "conv3d": (lambda i: layers.Conv3D(4, (1, 2, 3), kernel_initializer=i), (3, 3, 3, 2), "conv"),
+    "conv3d": (lambda i: layers.Conv3D(8, (1, 2, 3), kernel_initializer=i), (3, 3, 3, 2), "conv"),
     "transpose": (lambda i: layers.Conv2DTranspose(4, 2, kernel_initializer=i), (3, 3, 4), "conv_transpose"),
     "depthwise": (lambda i: layers.DepthwiseConv2D(4, depthwise_initializer=i), (5, 5, 4), "depthwise_conv"),
     "lstm": (lambda i: layers.LSTM(4, kernel_initializer=i, recurrent_initializer=i), (3, 5), "lstm"),
@@ -46,7 +46,7 @@ LOW_PRECISION = [
 
 def serves(row, place):
     word = PLACES[place][2]
-    return word in row.layers or (row.layers[:1] == ANY_KERNEL and not word.endswith("bias"))
+    return word in row.layers or place in row.layers or (row.layers[:1] == ANY_KERNEL and not word.endswith("bias"))
 
 
 def pytest_generate_tests(metafunc):
