@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_initkit.study.engines.group import Member, Training
 
-# Beyond 128 the time per replica no longer falls.
+# What a failure or a kill costs: all replicas of a group are trained again.
 _MOST = 128
 # Multiplications and additions of a group: minutes on two cores, which is what a study that is killed may lose.
 _WORK = 5e12

@@ -3,13 +3,13 @@
 Importing this module is cheap, and loads neither Keras nor NumPy: it is what a fresh process imports first.
 """
 
+import contextlib
 import hashlib
 import os
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +135,7 @@ def keras_settings() -> dict[str, Any]:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def _keras_set_to(settings: dict[str, Any], custom_objects: dict[str, Any]) -> Iterator[None]:
     import keras
 
@@ -241,9 +241,7 @@ def _arrived(error: Exception, text: str) -> Exception:
 def _portable(error: Exception, text: str) -> Exception:
     import cloudpickle
 
-    try:
+    with contextlib.suppress(Exception):  # a user's error class may raise anything when it is copied
         if type(cloudpickle.loads(cloudpickle.dumps(error))) is type(error):
             return error
-    except Exception:
-        pass
     return RuntimeError(text.strip())

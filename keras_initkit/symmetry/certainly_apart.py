@@ -71,10 +71,10 @@ class CertainlyApart:
         while not self._is_proved(found).all():
             before = sum(int(part.apart.sum()) + int(part.signed.sum()) for part in found)
             for number, link in enumerate(self._network.links):
-                self._forward(number, link, weights, found, differ)
+                self._across(number, link, weights, found, differ, backward=False)
             if not self._is_proved(found).all():
                 for number, link in reversed(list(enumerate(self._network.links))):
-                    self._backward(number, link, weights, found, differ)
+                    self._across(number, link, weights, found, differ, backward=True)
             if before == sum(int(part.apart.sum()) + int(part.signed.sum()) for part in found):
                 break
         return self._is_proved(found)
@@ -82,45 +82,32 @@ class CertainlyApart:
     def _is_proved(self, found: list[_Known]) -> NDArray[np.bool_]:
         return np.logical_and.reduce([found[space].apart for space in self._needed])
 
-    def _forward(
+    def _across(
         self,
         number: int,
         link: Link,
         weights: Sequence[NDArray[np.floating] | None],
         found: list[_Known],
         differ: dict[tuple[int, int], NDArray[np.bool_]],
+        *,
+        backward: bool,
     ) -> None:
+        """Add to one end of a link what the other end tells of it."""
         source, target = found[link.ends[0]], found[link.ends[-1]]
+        if backward:
+            source, target = target, source
         if isinstance(link, Mix):
-            self._through_weights(number, weights[number], source, target, 2, differ)
+            self._through_weights(number, weights[number], source, target, 1 if backward else 2, differ)
         elif isinstance(link, Copy):
             facts = self._copies[link]
-            target.apart = target.apart | (source.apart & facts.tells_targets)
-            if facts.odd and facts.complete_targets:
+            tells = facts.tells_sources if backward else facts.tells_targets
+            complete = facts.complete_sources if backward else facts.complete_targets
+            target.apart = target.apart | (source.apart & tells)
+            if facts.odd and complete:
                 target.signed = target.signed | source.signed
         elif isinstance(link, Tie):
             target.apart = target.apart | source.apart
             target.signed = target.signed | source.signed
-
-    def _backward(
-        self,
-        number: int,
-        link: Link,
-        weights: Sequence[NDArray[np.floating] | None],
-        found: list[_Known],
-        differ: dict[tuple[int, int], NDArray[np.bool_]],
-    ) -> None:
-        source, target = found[link.ends[0]], found[link.ends[-1]]
-        if isinstance(link, Mix):
-            self._through_weights(number, weights[number], target, source, 1, differ)
-        elif isinstance(link, Copy):
-            facts = self._copies[link]
-            source.apart = source.apart | (target.apart & facts.tells_sources)
-            if facts.odd and facts.complete_sources:
-                source.signed = source.signed | target.signed
-        elif isinstance(link, Tie):
-            source.apart = source.apart | target.apart
-            source.signed = source.signed | target.signed
 
     def _through_weights(
         self,

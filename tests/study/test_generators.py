@@ -232,3 +232,13 @@ def test_free_memory_is_that_of_the_machine_or_its_container(tmp_path):
     assert memory._left_in_container(str(tmp_path)) == 700
     (tmp_path / "memory.max").write_text("max\n")
     assert memory._left_in_container(str(tmp_path)) is None
+
+
+def test_total_memory_is_that_of_the_machine_or_its_container(tmp_path, monkeypatch):
+    machine = memory.total_memory()
+    assert memory.free_memory() <= machine
+    monkeypatch.setattr(memory, "_CONTAINER", str(tmp_path))
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert memory.total_memory() == 1000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.total_memory() >= machine

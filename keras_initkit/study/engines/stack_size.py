@@ -5,10 +5,10 @@ import os
 from typing import Any
 
 from keras_initkit.study.engines.group import Training
+from keras_initkit.study.memory import total_memory
 
-# Beyond this the time per replica no longer falls, and a stack that fails or is killed costs more.
+# A stack that fails or is killed costs all of its replicas.
 _MOST = 128
-_UNKNOWN = 8 << 30  # bytes of memory, where the system does not tell
 _SHARE = 0.4  # of the memory, for the stack
 _COPIES = 6  # of the weights: the weights, their gradients, and both anew while a step runs
 
@@ -23,7 +23,8 @@ def most_replicas(model: Any, training: Training) -> int:
     slots = sum(math.prod(v.shape) * _width(v.dtype) for v in model.optimizer.variables)
     outputs = sum(_output_size(layer) for layer in model._flatten_layers(include_self=False)) * training.batch_size
     each = _COPIES * weights + 2 * slots + 3 * 4 * outputs
-    fitting = max(1, int(_SHARE * _part_of_machine() * _memory() / max(each, 1)))
+    # Not what is free at this moment: the same study is to be cut into the same stacks every time.
+    fitting = max(1, int(_SHARE * _part_of_machine() * total_memory() / max(each, 1)))
     return min(_MOST, 2 ** int(math.log2(fitting)))
 
 
@@ -31,14 +32,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory is short, on any backend."""
     text = str(error)
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "OOM when allocating" in text
-
-
-def _memory() -> int:
-    # Not what is free at this moment: the same study is to be cut into the same stacks every time.
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return _UNKNOWN
 
 
 def _part_of_machine() -> float:
