@@ -169,18 +169,33 @@ def inspect(
 
 
 @main.command("list")
-def list_initializers() -> None:
-    """Show every initializer: values, use, layers, what the tests hold it to and its paper, one line each."""
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--format", "form", type=click.Choice(["text", "markdown"]), default="text", show_default=True)
+def list_initializers(names: tuple[str, ...], form: str) -> None:
+    """Show every initializer, or those named: values, use, layers, what the tests hold it to, and its paper.
+
+    In a file or pipe each has one line.
+    """
     from rich.console import Console
     from rich.table import Table
 
+    from keras_initkit._checks import check_choice
     from keras_initkit._registry import ROWS
+    from keras_initkit._registry.markdown import markdown
 
+    known = {name: row for row in ROWS for name in (row.name, row.alias)}
+    try:
+        rows = [known[check_choice("NAME", name, known)] for name in names] or ROWS
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if form == "markdown":
+        click.echo(markdown(rows))
+        return
     console = Console()
     if not console.is_terminal:
         console.width = 6 * _PLAIN_WIDTH  # one line each, for grep
     table = Table("name", "from", "values", "use", "layers", "guarantee", "paper", pad_edge=False, box=None)
-    for row in ROWS:
+    for row in rows:
         layers = ", ".join(row.layers).replace("_", " ")
         table.add_row(row.name, row.source, row.formula, row.use, layers, row.guarantee, row.reference)
     console.print(table)

@@ -62,6 +62,21 @@ def test_list_shows_every_initializer_in_one_line_each():
     assert "https://arxiv.org/abs/1502.01852" in he
 
 
+def test_list_shows_those_that_are_named():
+    lines = run("list", "he_normal", "ZerO").output.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["HeNormal", "ZerO"]
+    found = run("list", "he_norml")
+    assert found.exit_code == 2
+    assert "Did you mean 'he_normal'" in found.output
+
+
+def test_list_writes_markdown():
+    lines = run("list", "LayerFans", "--format", "markdown").output.splitlines()
+    assert lines[0].startswith("| scheme | values | use | layers | guarantee | paper |")
+    assert lines[2].startswith("| `LayerFans` |")
+    assert lines[2].endswith("[He et al. 2015](https://arxiv.org/abs/1502.01852) |")
+
+
 def test_compare_with_own_model_and_file(tmp_path):
     x, y = digits()
     np.savez(tmp_path / "batch.npz", x=x[:150], y=y[:150], x_val=x[150:], y_val=y[150:])

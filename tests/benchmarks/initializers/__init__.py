@@ -1,0 +1,1 @@
+"""What papers say of single initialisations, trained on a small machine."""
