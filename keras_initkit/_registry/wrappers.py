@@ -1,6 +1,6 @@
 """Initializers that change what another one draws."""
 
-from keras_initkit._registry.row import ANY_KERNEL, KIT, Row
+from keras_initkit._registry.row import ANY_KERNEL, EVEN_KERNELS, KIT, Row
 
 WRAPPERS: tuple[Row, ...] = (
     Row(
@@ -61,5 +61,63 @@ WRAPPERS: tuple[Row, ...] = (
         kind="wrapper",
         example={"initializer": "zeros"},
         minimum_rank=0,
+    ),
+    Row(
+        "PerGate",
+        KIT,
+        formula="[V_1, ..., V_n] along the last axis, V_g a draw of the wrapped scheme for one gate",
+        use="recurrent kernels and biases, whose gates Keras draws as one wide matrix",
+        layers=("lstm", "gru", "conv_lstm", "lstm bias", "gru bias"),
+        guarantee="every gate is what the scheme promises, and gates differ",
+        reference="Le et al. 2015, https://arxiv.org/abs/1504.00941",
+        kind="wrapper",
+        example={"initializer": "glorot_uniform", "gates": 4},
+        shapes=((5, 12), (3, 12), (12,), (2, 12), (3, 3, 2, 8)),
+        minimum_rank=1,
+    ),
+    Row(
+        "PerHead",
+        KIT,
+        formula="one draw of the wrapped scheme per head: (D, K) of query, key, value, (K, D) of the output",
+        use="attention kernels whose heads are to be orthogonal or identities each",
+        layers=("attention",),
+        guarantee="every head is what the scheme promises, and heads differ",
+        kind="wrapper",
+        example={"initializer": "orthogonal", "input_axes": [0], "output_axes": [1, 2]},
+        shapes=((6, 2, 5), (4, 1, 4), (3, 5, 2)),
+        minimum_rank=2,
+    ),
+    Row(
+        "Grouped",
+        KIT,
+        formula="one draw of the wrapped scheme per group (*k, I/G, O/G), or per channel (*k, 1, m)",
+        use="grouped and depthwise convolutions, whose groups Keras draws as one kernel",
+        layers=("conv", "depthwise_conv"),
+        guarantee="every group is what the scheme promises, and groups differ",
+        kind="wrapper",
+        example={"initializer": "orthogonal", "groups": 2},
+        shapes=tuple(shape for shape in EVEN_KERNELS if len(shape) > 2),
+        minimum_rank=3,
+    ),
+    Row(
+        "Scaled",
+        KIT,
+        formula="gain · the wrapped scheme",
+        use="a scheme made larger or smaller, for example by the gain of an activation",
+        layers=ANY_KERNEL,
+        guarantee="gain times the values of the same seed",
+        kind="wrapper",
+        example={"initializer": "glorot_uniform", "gain": 2.0},
+        minimum_rank=0,
+    ),
+    Row(
+        "Transposed",
+        KIT,
+        formula="W[t, o, i] = V[t, i, o], V from the wrapped scheme",
+        use="transposed convolutions, whose kernels hold outputs before inputs",
+        layers=("conv_transpose",),
+        guarantee="what the scheme promises of a convolution holds for the transposed one",
+        kind="wrapper",
+        example={"initializer": "he_normal"},
     ),
 )

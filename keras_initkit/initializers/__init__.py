@@ -7,6 +7,8 @@ loading a saved model that uses one of these, or before naming one as `"keras_in
 from keras_initkit._registry import ROWS
 from keras_initkit.initializers.base import KernelInitializer
 from keras_initkit.initializers.bases import DCT, Hadamard
+from keras_initkit.initializers.blocks import Grouped, PerGate, PerHead
+from keras_initkit.initializers.chrono import ChronoBias
 from keras_initkit.initializers.description import describe
 from keras_initkit.initializers.distinct import Distinct
 from keras_initkit.initializers.gabor import Gabor
@@ -14,31 +16,46 @@ from keras_initkit.initializers.identity import Dirac, ZerO
 from keras_initkit.initializers.idinit import IDInit
 from keras_initkit.initializers.layer_fans import LayerFans
 from keras_initkit.initializers.orthogonal import DeltaOrthogonal, ScaledOrthogonal
+from keras_initkit.initializers.output_prior import OutputPrior
 from keras_initkit.initializers.planted import Perturbed, Tiled
 from keras_initkit.initializers.portable import Portable
 from keras_initkit.initializers.registry import get, serialize
+from keras_initkit.initializers.scaled import Scaled
 from keras_initkit.initializers.seeding import fresh_per_call, reseeded
 from keras_initkit.initializers.sinusoidal import Sinusoidal
+from keras_initkit.initializers.siren import SIREN
+from keras_initkit.initializers.sparse import Sparse, SparseLecun
+from keras_initkit.initializers.transposed import Transposed
 from keras_initkit.initializers.upsampling import ICNR, Bilinear
 
 __all__ = [
     "ROWS",
     "Bilinear",
+    "ChronoBias",
     "DCT",
     "DeltaOrthogonal",
     "Dirac",
     "Distinct",
     "Gabor",
+    "Grouped",
     "Hadamard",
     "ICNR",
     "IDInit",
     "KernelInitializer",
     "LayerFans",
+    "OutputPrior",
+    "PerGate",
+    "PerHead",
     "Perturbed",
     "Portable",
+    "SIREN",
+    "Scaled",
     "ScaledOrthogonal",
     "Sinusoidal",
+    "Sparse",
+    "SparseLecun",
     "Tiled",
+    "Transposed",
     "ZerO",
     "describe",
     "fresh_per_call",

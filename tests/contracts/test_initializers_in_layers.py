@@ -14,6 +14,8 @@ from keras_initkit._registry.row import ANY_KERNEL
 from keras_initkit.initializers.registry import class_of
 from tests.contracts.holder import Holder
 
+NO_RECURRENT_KERNELS = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}  # unseeded otherwise
+
 # Name -> layer, shape of its input without the batch, word of the registry for its kernels.
 PLACES = {
     "dense": (lambda i: layers.Dense(8, kernel_initializer=i), (4,), "dense"),
@@ -33,9 +35,21 @@ PLACES = {
     ),
     "einsum": (lambda i: layers.EinsumDense("abc,cde->abde", (None, 2, 4), kernel_initializer=i), (4, 5), "attention"),
     "embedding": (lambda i: layers.Embedding(9, 4, embeddings_initializer=i), (3,), "embedding"),
-    "dense bias": (lambda i: layers.Dense(8, bias_initializer=i), (4,), "bias"),
-    "lstm bias": (lambda i: layers.LSTM(4, bias_initializer=i, unit_forget_bias=False), (3, 5), "lstm bias"),
-    "gru bias": (lambda i: layers.GRU(4, bias_initializer=i), (3, 5), "gru bias"),
+    "dense bias": (lambda i: layers.Dense(8, kernel_initializer="zeros", bias_initializer=i), (4,), "bias"),
+    "lstm bias": (
+        lambda i: layers.LSTM(4, **NO_RECURRENT_KERNELS, bias_initializer=i, unit_forget_bias=False),
+        (3, 5),
+        "lstm bias",
+    ),
+    "gru bias": (lambda i: layers.GRU(4, **NO_RECURRENT_KERNELS, bias_initializer=i), (3, 5), "gru bias"),
+    "output bias": (lambda i: layers.Dense(8, kernel_initializer="zeros", bias_initializer=i), (4,), "output bias"),
+}
+# Argument -> what an initializer that has it is told about the layer, by the word of the registry.
+TOLD = {
+    "layer": lambda word: word,
+    "cell": lambda word: word.split()[0],
+    "gates": lambda word: 3 if word.startswith("gru") else 4,
+    "groups": lambda word: "depthwise" if word == "depthwise_conv" else 2,
 }
 LOW_PRECISION = [
     (place, policy)
@@ -60,7 +74,7 @@ def pytest_generate_tests(metafunc):
 
 def test_layers(row, build, numpy_of, place, policy):
     make, shape, word = PLACES[place]
-    told = {"layer": word} if "layer" in row.example else {}
+    told = {key: tell(word) for key, tell in TOLD.items() if key in row.example}
     x = np.ones((2, *shape), "float32")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
