@@ -8,6 +8,9 @@ from keras_initkit._registry import BY_NAME
 from tests.initializers.peers import PEERS, comparison
 
 
+JAX_ALIASES = {f"{who}_{how}" for who in ("kaiming", "xavier") for how in ("normal", "uniform")}
+
+
 def test_schemes_are_those_of_the_registry():
     assert {name for names in PEERS.values() for name in names} <= set(BY_NAME)
 
@@ -23,7 +26,7 @@ def test_every_scheme_of_torch_and_jax_is_in_the_table():
     """Whatever these libraries define under a name of their own has a row here."""
     for library, others in (
         ("torch.nn.init", {"calculate_gain"}),
-        ("jax.nn.initializers", {"Initializer", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform"}),
+        ("jax.nn.initializers", JAX_ALIASES | {"Initializer"}),
     ):
         try:
             module = importlib.import_module(library)
