@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 
-from keras_initkit._checks import check_choice, check_integer, check_number, describe
+from keras_initkit._checks import check_integer, check_number
+from keras_initkit.initializers.activation_gain import kept_number, named_activation
 from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, at_centre, from_canonical
-from keras_initkit.initializers.drawing import Draws
+from keras_initkit.initializers.haar import haar
 from keras_initkit.initializers.identity import outputs_per_group
-from keras_initkit.theory.activations import ACTIVATIONS
-from keras_initkit.theory.gains import gain as activation_gain
+from keras_initkit.theory.gains import gain as gain_of
 
 
 @keras.saving.register_keras_serializable(package="keras_initkit")
@@ -39,15 +39,18 @@ class ScaledOrthogonal(KernelInitializer):
 
     Args:
         activation: the activation that the layer's inputs came through, which in a plain stack is that of every hidden
-            layer: None (default, g = 1), a name in `keras_initkit.theory.ACTIVATIONS`, or the Keras function of that
-            name. For a function of your own give `gain=keras_initkit.theory.gain(f)`.
+            layer: None (default, g = 1), a name in `keras_initkit.theory.ACTIVATIONS`, one of Keras' functions, an
+            activation layer such as `keras.layers.LeakyReLU(0.3)`, or an elementwise function of your own in NumPy or
+            `keras.ops`. The configuration of one that has no name keeps what it is called and its gain, so that models
+            load without it.
         gain: further factor, above 0. Default 1.
+        activation_gain: g, above 0, if it is known. None (default) computes it.
         seed: see `KernelInitializer`.
         input_axes: set by `EinsumDense`; see `KernelInitializer`.
         output_axes: set by `EinsumDense`.
 
     Raises:
-        ValueError: if the activation is unknown, `gain` is not positive, or the shape has less than 2 axes.
+        ValueError: if the activation is unknown or not elementwise, a gain is not positive, or the shape has less than 2 axes.
 
     Reference:
         Andrew M. Saxe, James L. McClelland, Surya Ganguli, "Exact solutions to the nonlinear dynamics of learning in
@@ -60,25 +63,30 @@ class ScaledOrthogonal(KernelInitializer):
         self,
         activation: str | Callable[..., Any] | None = None,
         gain: float = 1.0,
+        activation_gain: float | None = None,
         seed: Seed = None,
         input_axes: Sequence[int] | None = None,
         output_axes: Sequence[int] | None = None,
     ) -> None:
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
-        self.activation = None if activation is None else _activation_name(activation)
         self.gain = check_number("gain", gain, minimum=0.0, exclusive=True)
+        self.activation, self.activation_gain, self._activation_gain = None, activation_gain, activation_gain or 1.0
+        if activation is not None:
+            named = named_activation(activation, activation_gain)
+            self.activation = named.name
+            self._activation_gain = kept_number("activation_gain", activation_gain, named, gain_of)
+            self.activation_gain = activation_gain if named.known else self._activation_gain
 
     def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
         layout = self._layout(shape)
         rows, columns = math.prod(layout.spatial) * layout.inputs, layout.outputs
-        scale = self.gain * math.sqrt(max(1.0, columns / rows))
-        if self.activation is not None:
-            scale *= activation_gain(self.activation)
+        scale = self.gain * self._activation_gain * math.sqrt(max(1.0, columns / rows))
         return from_canonical(scale * haar(layout.blocks, rows, columns, self._draws(dtype)), layout)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer."""
-        return {"activation": self.activation, "gain": self.gain, **super().get_config()}
+        config = {"activation": self.activation, "gain": self.gain, "activation_gain": self.activation_gain}
+        return {**config, **super().get_config()}
 
 
 @keras.saving.register_keras_serializable(package="keras_initkit")
@@ -140,40 +148,3 @@ class DeltaOrthogonal(KernelInitializer):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer."""
         return {"gain": self.gain, "groups": self.groups, **super().get_config()}
-
-
-def haar(blocks: int, rows: int, columns: int, draws: Draws) -> Tensor:
-    """Draw matrices with orthonormal columns, or rows where there are fewer of them, uniformly.
-
-    The R factor of a QR decomposition is unique only up to the signs of its diagonal; making them positive makes Q a
-    function of the Gaussian matrix alone and hence, like it, invariant under rotations.
-
-    Args:
-        blocks: number B of independent matrices.
-        rows: number of rows R.
-        columns: number of columns C.
-        draws: where the Gaussian matrix comes from.
-
-    Returns:
-        Tensor or array of shape (B, R, C).
-    """
-    xp = draws.xp
-    q, r = draws.qr(draws.normal((blocks, max(rows, columns), min(rows, columns))))
-    diagonal = xp.diagonal(r, axis1=-2, axis2=-1)
-    signs = xp.where(diagonal < 0, xp.full_like(diagonal, -1.0), xp.ones_like(diagonal))
-    q = q * xp.expand_dims(signs, axis=-2)
-    return xp.transpose(q, (0, 2, 1)) if rows < columns else q
-
-
-def _activation_name(activation: Any) -> str:
-    """Return the name of an activation given by name or as Keras' function."""
-    if isinstance(activation, str):
-        return check_choice("activation", activation, sorted(ACTIVATIONS))
-    name = getattr(activation, "__name__", "")
-    if name in ACTIVATIONS and getattr(keras.activations, name, None) is activation:
-        return name
-    raise ValueError(
-        "Expected `activation` to be None, a name or one of Keras' elementwise functions. "
-        f"Received: activation={describe(activation)}. For another function f give "
-        "`gain=keras_initkit.theory.gain(f)`, with f written in NumPy."
-    )

@@ -1,0 +1,131 @@
+"""Random matrices with orthonormal columns or rows, uniform over all such matrices."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_initkit.initializers.drawing import Draws
+
+Tensor = Any
+
+# From this many rows on, and twice as many rows as columns, a Gaussian matrix is safely far from singular: its
+# condition number is close to (1 + sqrt(C / R)) / (1 - sqrt(C / R)) < 6.
+_MANY_ROWS = 256
+
+_PIECES = 16  # in which tall matrices are multiplied, so that intermediate results stay small
+
+
+def haar(blocks: int, rows: int, columns: int, draws: Draws) -> Tensor:
+    """Draw matrices with orthonormal columns, or rows where there are fewer of them, uniformly.
+
+    Let X be the Gaussian matrix with the longer side as rows, and X = QR with orthonormal columns of Q and R upper
+    triangular. R is unique only up to the signs of its diagonal; making them positive makes Q a function of X alone
+    and hence, like X, invariant under rotations. There are two ways to the same Q:
+
+    - Householder reflections, whose R has arbitrary signs; the columns of Q are multiplied by them;
+    - for tall X, Q = X R⁻¹ with the Cholesky factor R of XᵀX, whose diagonal is positive. This takes matrix products
+      and little memory. X is well conditioned there, so that in float64 rounding errors do not matter, and a second
+      round with Q for X removes those of float32.
+
+    Args:
+        blocks: number B of independent matrices.
+        rows: number of rows R.
+        columns: number of columns C.
+        draws: where the Gaussian matrix comes from.
+
+    Returns:
+        Tensor or array of shape (B, R, C), of the dtype of the draws.
+    """
+    xp = draws.xp
+    long, short = max(rows, columns), min(rows, columns)
+    gaussian = _gaussian(blocks, long, short, draws)
+    with exact_products(gaussian) as dtype:
+        tall = long >= max(_MANY_ROWS, 2 * short)
+        q = _by_cholesky(gaussian, dtype, xp) if tall else _by_householder(gaussian, dtype, draws)
+    return xp.transpose(q, (0, 2, 1)) if rows < columns else q
+
+
+@contextmanager
+def exact_products(values: Tensor) -> Iterator[str]:
+    """Keep accelerators from rounding the factors of matrix products to 8 or 11 bits, as they do by default.
+
+    Args:
+        values: the tensor or array of float32 or float64 to be multiplied.
+
+    Yields:
+        The dtype to convert it to before: float64 where it has that already, and on TensorFlow, which rounds float32
+        and has no switch for single products.
+    """
+    backend = keras.backend.backend()
+    if keras.backend.standardize_dtype(values.dtype) == "float64" or backend == "tensorflow":
+        yield "float64"
+    elif backend == "jax":
+        import jax
+
+        with jax.default_matmul_precision("highest"):
+            yield "float32"
+    elif backend == "torch":
+        import torch
+
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield "float32"
+        finally:
+            torch.set_float32_matmul_precision(before)
+    else:
+        yield "float32"
+
+
+def cast(values: Tensor, dtype: Any) -> Tensor:
+    """Return a tensor or an array at another dtype."""
+    return values.astype(dtype, copy=False) if isinstance(values, np.ndarray) else ops.cast(values, dtype)
+
+
+def _gaussian(blocks: int, rows: int, columns: int, draws: Draws) -> Tensor:
+    """Draw from N(0, 1); portable numbers piece by piece, since making them takes several arrays of float64.
+
+    The stream of portable numbers goes on from draw to draw, so that the pieces are those of one large draw.
+    """
+    if draws.xp is not np:
+        return draws.normal((blocks, rows, columns))
+    values = np.empty((blocks * rows, columns))
+    for piece in _pieces(blocks * rows):
+        values[piece] = draws.normal(values[piece].shape)
+    return values.reshape(blocks, rows, columns)
+
+
+def _by_householder(gaussian: Tensor, dtype: str, draws: Draws) -> Tensor:
+    xp = draws.xp
+    q, r = draws.qr(cast(gaussian, dtype))
+    diagonal = xp.diagonal(r, axis1=-2, axis2=-1)
+    signs = xp.where(diagonal < 0, xp.full_like(diagonal, -1.0), xp.ones_like(diagonal))
+    return cast(q * xp.expand_dims(signs, axis=-2), gaussian.dtype)
+
+
+def _by_cholesky(gaussian: Tensor, dtype: str, xp: Any) -> Tensor:
+    pieces = _pieces(gaussian.shape[1])
+    inverse = None
+    for _ in range(1 if dtype == "float64" else 2):
+        gram: Any = 0.0
+        for piece in pieces:
+            part = cast(gaussian[:, piece], dtype)
+            part = part if inverse is None else xp.matmul(part, inverse)
+            gram = gram + xp.matmul(xp.transpose(part, (0, 2, 1)), part)
+        step = xp.transpose(xp.linalg.inv(xp.linalg.cholesky(gram)), (0, 2, 1))
+        inverse = step if inverse is None else xp.matmul(inverse, step)
+    if isinstance(gaussian, np.ndarray):
+        for piece in pieces:
+            gaussian[:, piece] = gaussian[:, piece] @ inverse
+        return gaussian
+    parts = [cast(xp.matmul(cast(gaussian[:, piece], dtype), inverse), gaussian.dtype) for piece in pieces]
+    return xp.concatenate(parts, axis=1)
+
+
+def _pieces(rows: int) -> list[slice]:
+    step = max(1, -(-rows // _PIECES))
+    return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
