@@ -100,7 +100,7 @@ DETERMINISTIC: tuple[Row, ...] = (
         guarantee="zero sum and norm gain, each unit answers to its own direction and wavelength",
         reference="Daugman 1985, https://doi.org/10.1364/JOSAA.2.001160",
         deterministic=True,
-        shapes=((7, 7, 3, 32), (3, 3, 1, 20), (5, 3, 2, 1), (4, 6, 1, 8)),
+        shapes=((7, 7, 3, 32), (3, 3, 1, 16), (5, 3, 2, 1), (4, 6, 1, 8)),
         minimum_rank=4,
     ),
 )

@@ -152,7 +152,8 @@ def _cosines(size: int) -> NDArray[np.float64]:
 
 def _window_cosines(spatial: tuple[int, ...]) -> NDArray[np.float64]:
     """Return the DCT basis of a window as columns, taps in C order, low frequencies first."""
-    basis, frequencies, taps = np.ones((1, 1)), np.zeros(1, dtype=int), math.prod(spatial)
+    basis: NDArray[Any] = np.ones((1, 1))
+    frequencies, taps = np.zeros(1, dtype=int), math.prod(spatial)
     for size in spatial:
         basis = np.kron(basis, _cosines(size))
         frequencies = np.add.outer(frequencies, np.arange(size) * (taps // size)).ravel()

@@ -30,8 +30,8 @@ class Gabor(KernelInitializer):
     - σ = λ / π · sqrt(log(2) / 2) · (2^B + 1) / (2^B - 1), B = `bandwidth` being the width of the filter's
       response in octaves of frequency; γ = `aspect` makes the filter longer along its lines.
 
-    All units differ. Many units in a 3 × 3 window are nearly dependent, as zero-sum filters of one channel span 8
-    dimensions there; windows from 5 × 5 on suit the scheme better.
+    All units differ. A window below 5 × 5 cannot tell wavelengths apart, up to 6 digits for edges along an axis, so it
+    is served up to 2N filters.
 
     Example:
         >>> kernel = keras.ops.convert_to_numpy(Gabor(orientations=2)((3, 3, 1, 4)))
@@ -50,7 +50,7 @@ class Gabor(KernelInitializer):
 
     Raises:
         ValueError: if an argument is out of range, or the shape is not that of a `Conv2D` kernel with a window of at
-            least 3 × 3.
+            least 3 × 3, and 5 × 5 for more than 2N filters.
 
     Reference:
         John G. Daugman, "Uncertainty relation for resolution in space, spatial frequency, and orientation optimized by
@@ -83,6 +83,12 @@ class Gabor(KernelInitializer):
                 f"Received: shape={shape}. Gabor filters are for images; use DCT for other windows."
             )
         height, width, inputs, units = shape
+        if min(height, width) < 5 and units > 2 * self.orientations:
+            raise ValueError(
+                f"Expected at most 2 · `orientations` = {2 * self.orientations} filters in a window below 5 × 5, which "
+                f"cannot tell wavelengths apart. Received: shape={shape}. Use a larger window or "
+                f"orientations={-(-units // 2)}."
+            )
         turn, orientation = np.divmod(np.arange(units), self.orientations)
         step, phase = np.divmod(turn, 2)
         angle = math.pi / self.orientations * orientation
