@@ -5,10 +5,12 @@ loading a saved model that uses one of these, or before naming one as `"keras_in
 """
 
 from keras_initkit._registry import ROWS
+from keras_initkit.initializers.activation_scaled import ActivationScaled
 from keras_initkit.initializers.base import KernelInitializer
 from keras_initkit.initializers.bases import DCT, Hadamard
 from keras_initkit.initializers.blocks import Grouped, PerGate, PerHead
 from keras_initkit.initializers.chrono import ChronoBias
+from keras_initkit.initializers.critical import CriticalBias, CriticalKernel
 from keras_initkit.initializers.description import describe
 from keras_initkit.initializers.distinct import Distinct
 from keras_initkit.initializers.gabor import Gabor
@@ -19,17 +21,31 @@ from keras_initkit.initializers.orthogonal import DeltaOrthogonal, ScaledOrthogo
 from keras_initkit.initializers.output_prior import OutputPrior
 from keras_initkit.initializers.planted import Perturbed, Tiled
 from keras_initkit.initializers.portable import Portable
+from keras_initkit.initializers.random_walk import RandomWalk
 from keras_initkit.initializers.registry import get, serialize
 from keras_initkit.initializers.scaled import Scaled
 from keras_initkit.initializers.seeding import fresh_per_call, reseeded
 from keras_initkit.initializers.sinusoidal import Sinusoidal
 from keras_initkit.initializers.siren import SIREN
 from keras_initkit.initializers.sparse import Sparse, SparseLecun
+from keras_initkit.initializers.spectral import Spectral
+from keras_initkit.initializers.torch_default import TorchDefault, TorchDefaultBias
+from keras_initkit.initializers.transformer import DepthScaled, SmallInit, WangInit
 from keras_initkit.initializers.transposed import Transposed
 from keras_initkit.initializers.upsampling import ICNR, Bilinear
 
 __all__ = [
     "ROWS",
+    "ActivationScaled",
+    "CriticalBias",
+    "CriticalKernel",
+    "RandomWalk",
+    "Spectral",
+    "TorchDefault",
+    "TorchDefaultBias",
+    "DepthScaled",
+    "SmallInit",
+    "WangInit",
     "Bilinear",
     "ChronoBias",
     "DCT",

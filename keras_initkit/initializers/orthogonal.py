@@ -50,7 +50,8 @@ class ScaledOrthogonal(KernelInitializer):
         output_axes: set by `EinsumDense`.
 
     Raises:
-        ValueError: if the activation is unknown or not elementwise, a gain is not positive, or the shape has less than 2 axes.
+        ValueError: if the activation is unknown or not elementwise, a gain is not positive, or the shape has less than
+            2 axes.
 
     Reference:
         Andrew M. Saxe, James L. McClelland, Surya Ganguli, "Exact solutions to the nonlinear dynamics of learning in
