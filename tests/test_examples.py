@@ -12,6 +12,7 @@ LAST_LINES = {
     "03_compare_over_seeds.py": "Saved: study.npz and four figures",
     "04_track_in_mlflow.py": "/#/experiments/1/runs",
     "05_many_replicas.py": "In two processes: 64 replicas together as one program (2 times)",
+    "06_initializers_that_fit.py": "1.000 to 1.000",
 }
 
 

@@ -24,8 +24,8 @@ class Portable(WrapperInitializer):
     Example:
         >>> kernel = Portable("he_normal", seed=1)((2, 3))
         >>> print(keras.ops.convert_to_numpy(kernel).round(4))
-        [[ 0.0 0.0 0.0]
-         [ 0.0 0.0 0.0]]
+        [[ 0.9307 -1.0581  1.6281]
+         [-0.5517  1.9838 -0.077 ]]
 
     Args:
         initializer: one of the kit's or of Keras' initializers; whatever `keras_initkit.initializers.get` takes.

@@ -7,7 +7,6 @@ import pytest
 from keras_initkit._registry import BY_NAME
 from tests.initializers.peers import PEERS, comparison
 
-
 JAX_ALIASES = {f"{who}_{how}" for who in ("kaiming", "xavier") for how in ("normal", "uniform")}
 
 
