@@ -8,8 +8,9 @@ from keras import initializers, ops
 
 from keras_initkit.initializers.base import CheckedInitializer, KernelInitializer, Seed, Tensor
 from keras_initkit.initializers.drawing import PortableSeed, derived_seed, draws, unit_draws
+from keras_initkit.initializers.haar import haar
 from keras_initkit.initializers.keras_draws import keras_fans, keras_variance, portable_values
-from keras_initkit.initializers.orthogonal import ScaledOrthogonal, haar
+from keras_initkit.initializers.orthogonal import DeltaOrthogonal, ScaledOrthogonal
 from keras_initkit.initializers.scaled import Scaled
 from keras_initkit.initializers.seeding import rebuilt
 from keras_initkit.initializers.sparse import Sparse, SparseLecun
@@ -71,14 +72,13 @@ def _at_once(initializer: Any, count: int, shape: tuple[int, ...], dtype: str, s
     if len(shape) < 2:
         return None
     if method is initializers.Orthogonal.__call__:
-        matrices = haar(count, math.prod(shape[:-1]), shape[-1], draws(seed, dtype))
-        return (
-            initializer.gain * matrices.reshape(whole)
-            if isinstance(matrices, np.ndarray)
-            else (initializer.gain * ops.reshape(matrices, whole))
-        )
-    batched = isinstance(initializer, KernelInitializer) and not isinstance(initializer, WrapperInitializer)
-    if batched and (len(shape) == 2 or isinstance(initializer, _FLATTENING)):
+        drawn = draws(seed, dtype)
+        return initializer.gain * drawn.xp.reshape(haar(count, math.prod(shape[:-1]), shape[-1], drawn), whole)
+    if isinstance(initializer, DeltaOrthogonal) and initializer.groups == 1:
+        beside = rebuilt(initializer, {"seed": seed, "groups": count})((*shape[:-1], count * shape[-1]), dtype=dtype)
+        return ops.moveaxis(ops.reshape(beside, (*shape[:-1], count, shape[-1])), -2, 0)
+    matrix = isinstance(initializer, KernelInitializer) and not isinstance(initializer, WrapperInitializer)
+    if matrix and len(shape) >= initializer.minimum_rank and (len(shape) == 2 or isinstance(initializer, _FLATTENING)):
         axes = {"input_axes": list(range(1, len(shape))), "output_axes": [len(shape)]}
         return rebuilt(initializer, {"seed": seed, **axes})(whole, dtype=dtype)
     return None

@@ -127,7 +127,7 @@ class SparseLecun(KernelInitializer):
         draws = self._draws(dtype)
         blocks, rows, columns = _matrices(layout)
         bound = 1.0 / math.sqrt(rows)
-        zeros = math.ceil(self.sparsity * rows - 1e-9)  # 0.55 · 20 is 11, not a rounding error more
+        zeros = math.ceil(self.sparsity * rows - 1e-9)  # 0.56 · 100 is 56, not a rounding error more
         weights = draws.uniform((blocks, rows, columns), -bound, bound)
         return from_canonical(_thinned(weights, max(1, rows - zeros), draws), layout)
 
