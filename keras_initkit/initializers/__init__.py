@@ -10,6 +10,8 @@ from keras_initkit.initializers.base import KernelInitializer
 from keras_initkit.initializers.bases import DCT, Hadamard
 from keras_initkit.initializers.blocks import Grouped, PerGate, PerHead
 from keras_initkit.initializers.chrono import ChronoBias
+from keras_initkit.initializers.conv_orthogonal import ConvOrthogonal
+from keras_initkit.initializers.convolution_aware import ConvolutionAware
 from keras_initkit.initializers.critical import CriticalBias, CriticalKernel
 from keras_initkit.initializers.description import describe
 from keras_initkit.initializers.distinct import Distinct
@@ -22,6 +24,7 @@ from keras_initkit.initializers.output_prior import OutputPrior
 from keras_initkit.initializers.planted import Perturbed, Tiled
 from keras_initkit.initializers.portable import Portable
 from keras_initkit.initializers.random_walk import RandomWalk
+from keras_initkit.initializers.recurrent_kernels import BlockRotation, NormalizedPositive
 from keras_initkit.initializers.registry import get, serialize
 from keras_initkit.initializers.scaled import Scaled
 from keras_initkit.initializers.seeding import fresh_per_call, reseeded
@@ -37,19 +40,16 @@ from keras_initkit.initializers.upsampling import ICNR, Bilinear
 __all__ = [
     "ROWS",
     "ActivationScaled",
+    "Bilinear",
+    "BlockRotation",
+    "ChronoBias",
+    "ConvOrthogonal",
+    "ConvolutionAware",
     "CriticalBias",
     "CriticalKernel",
-    "RandomWalk",
-    "Spectral",
-    "TorchDefault",
-    "TorchDefaultBias",
-    "DepthScaled",
-    "SmallInit",
-    "WangInit",
-    "Bilinear",
-    "ChronoBias",
     "DCT",
     "DeltaOrthogonal",
+    "DepthScaled",
     "Dirac",
     "Distinct",
     "Gabor",
@@ -59,19 +59,26 @@ __all__ = [
     "IDInit",
     "KernelInitializer",
     "LayerFans",
+    "NormalizedPositive",
     "OutputPrior",
     "PerGate",
     "PerHead",
     "Perturbed",
     "Portable",
+    "RandomWalk",
     "SIREN",
     "Scaled",
     "ScaledOrthogonal",
     "Sinusoidal",
+    "SmallInit",
     "Sparse",
     "SparseLecun",
+    "Spectral",
     "Tiled",
+    "TorchDefault",
+    "TorchDefaultBias",
     "Transposed",
+    "WangInit",
     "ZerO",
     "describe",
     "fresh_per_call",

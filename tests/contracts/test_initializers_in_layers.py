@@ -28,6 +28,11 @@ PLACES = {
     "lstm": (lambda i: layers.LSTM(4, kernel_initializer=i, recurrent_initializer=i), (3, 5), "lstm"),
     "gru": (lambda i: layers.GRU(4, kernel_initializer=i, recurrent_initializer=i), (3, 5), "gru"),
     "rnn": (lambda i: layers.SimpleRNN(4, kernel_initializer=i, recurrent_initializer=i), (3, 5), "simple_rnn"),
+    "recurrent": (
+        lambda i: layers.SimpleRNN(4, kernel_initializer="zeros", recurrent_initializer=i),
+        (3, 5),
+        "recurrent",
+    ),
     "bidirectional": (
         lambda i: layers.Bidirectional(layers.LSTM(3, kernel_initializer=i, recurrent_initializer=i)),
         (3, 5),
@@ -54,7 +59,7 @@ TOLD = {
 LOW_PRECISION = [
     (place, policy)
     for policy in ("bfloat16", "float16", "mixed_bfloat16")
-    for place in ("dense", "conv2d", "lstm", "einsum", "dense bias")
+    for place in ("dense", "conv2d", "lstm", "recurrent", "einsum", "dense bias")
 ]
 
 

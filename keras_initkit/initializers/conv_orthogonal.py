@@ -1,0 +1,120 @@
+"""Random convolutions that are exact isometries and use all of their taps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_initkit._checks import check_integer, check_number
+from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, from_canonical
+from keras_initkit.initializers.drawing import Draws
+from keras_initkit.initializers.haar import haar
+from keras_initkit.initializers.identity import outputs_per_group
+from keras_initkit.initializers.precision import cast, exact_products
+
+
+@keras.saving.register_keras_serializable(package="keras_initkit")
+class ConvOrthogonal(KernelInitializer):
+    """Random orthogonal convolution: an isometry of images that uses every tap.
+
+    A kernel (*k, I, O) is a polynomial in shifts: with z_a for the shift by one pixel along axis a, the convolution is
+    W(z) = Σ_t W[t] ∏_a z_a^t_a. Here
+
+        W(z) = gain · Q · ∏_s ∏_a (P_sa + (1 - P_sa) z_a),   s = 1 ... k_a - 1 for axis a,
+
+    where Q (I, O) is random with orthonormal rows (Haar) and the P_sa are random orthogonal projections: P² = P = Pᵀ,
+    with uniformly distributed range. For |z_a| = 1 each factor is unitary, so that with circular padding and stride 1
+    all singular values of the convolution equal `gain`, on images of any size. For I > O the kernel is the one from O
+    to I channels with both exchanged, and has orthonormal columns instead. With zero padding the map is no isometry
+    near the borders; `DeltaOrthogonal` is one everywhere, but starts without spatial structure.
+
+    Kernels of 1, 2, 3 or more spatial axes, even and unequal sizes, and any ratio of channels are served; the paper
+    has equal sizes and I <= O. In grouped convolutions each group has a kernel of its own, (*k, I, O / groups). Where
+    that leaves one channel on both sides, orthogonal convolutions are shifts, and this is the centre tap (k - 1) // 2
+    with a random sign. Dense kernels are Q; in `EinsumDense` and attention, I and O are the flattened axes.
+
+    Differs from the authors' code in the ranks of the n x n projections, n = max(I, O): ceil(n/2) and floor(n/2) in
+    turn. There each direction is kept with probability 1/2, and for few channels a projection can be 0 or 1 and leave
+    taps empty.
+
+    Example:
+        >>> from keras_initkit.theory import convolution_singular_values
+        >>> kernel = keras.ops.convert_to_numpy(ConvOrthogonal(seed=0)((3, 3, 4, 6)))
+        >>> values = convolution_singular_values(kernel, (8, 8))
+        >>> print(f"from {values.min():.4f} to {values.max():.4f}")
+        from 1.0000 to 1.0000
+
+    Args:
+        gain: the singular value, above 0. Default 1; the paper uses the critical one of the activation.
+        groups: the `groups` of the convolution, at least 1. Default 1.
+        seed: see `KernelInitializer`.
+        input_axes: set by `EinsumDense`; see `KernelInitializer`.
+        output_axes: set by `EinsumDense`.
+
+    Raises:
+        ValueError: if `gain` is not positive, `groups` does not divide O, or the shape has less than 2 axes.
+
+    Reference:
+        Lechao Xiao, Yasaman Bahri, Jascha Sohl-Dickstein, Samuel S. Schoenholz, Jeffrey Pennington, "Dynamical Isometry
+        and a Mean Field Theory of CNNs: How to Train 10,000-Layer Vanilla Convolutional Neural Networks", 2018,
+        https://arxiv.org/abs/1806.05393 (algorithm 1)
+    """
+
+    def __init__(
+        self,
+        gain: float = 1.0,
+        groups: int = 1,
+        seed: Seed = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        self.gain = check_number("gain", gain, minimum=0.0, exclusive=True)
+        self.groups = check_integer("groups", groups, 1)
+
+    def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
+        layout = self._layout(shape)
+        per_group = outputs_per_group(layout, self.groups)
+        draws = self._draws(dtype)
+        xp = draws.xp
+        few, many = sorted((layout.inputs, per_group))
+        kernels = _orthogonal_convolutions(layout.blocks * self.groups, layout.spatial, few, many, draws)
+        if layout.inputs > per_group:
+            kernels = xp.swapaxes(kernels, -1, -2)
+        kernels = xp.reshape(kernels, (layout.blocks, self.groups, *layout.spatial, layout.inputs, per_group))
+        kernels = xp.reshape(xp.moveaxis(kernels, 1, -2), layout.canonical)
+        return from_canonical(self.gain * kernels, layout)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that rebuild this initializer."""
+        return {"gain": self.gain, "groups": self.groups, **super().get_config()}
+
+
+def _orthogonal_convolutions(blocks: int, window: tuple[int, ...], few: int, many: int, draws: Draws) -> Tensor:
+    """Return kernels of shape (B, *k, few, many) whose rows are orthonormal at each frequency.
+
+    Starting from Q costs less than from the projections, whose products are (many, many) matrices. The ranks alternate
+    so that energy is spread evenly around the centre tap.
+    """
+    xp = draws.xp
+    matrices = haar(blocks, few, many, draws)
+    with exact_products(matrices) as dtype:
+        kernels = xp.reshape(cast(matrices, dtype), (blocks, *(1 for _ in window), few, many))
+        for step in range(max(window, default=1) - 1):
+            rank = (many + 1 - step % 2) // 2
+            for axis, size in enumerate(window):
+                if step < size - 1:
+                    directions = haar(blocks, many, (many + 1) // 2, draws)[:, :, :rank]
+                    kernels = _with_factor(kernels, cast(directions, dtype), 1 + axis, xp)
+    return cast(kernels, matrices.dtype)
+
+
+def _with_factor(kernels: Tensor, directions: Tensor, axis: int, xp: Any) -> Tensor:
+    """Multiply by P + (1 - P) z, z the shift along `axis`, P the projection on the span of the directions (B, n, r)."""
+    rows = xp.reshape(kernels, (kernels.shape[0], -1, kernels.shape[-1]))
+    kept = xp.matmul(xp.matmul(rows, directions), xp.transpose(directions, (0, 2, 1)))
+    kept = xp.reshape(kept, kernels.shape)
+    none = [(0, 0)] * len(kernels.shape)
+    before, after = list(none), list(none)
+    before[axis], after[axis] = (1, 0), (0, 1)
+    return xp.pad(kept, after) + xp.pad(kernels - kept, before)
