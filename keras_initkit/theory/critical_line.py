@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -69,8 +70,17 @@ def critical_point(activation: str | Activation, bias_variance: float = 0.0) -> 
         https://arxiv.org/abs/1611.01232; Soufiane Hayou, Arnaud Doucet, Judith Rousseau, "On the Impact of the
         Activation Function on Deep Neural Networks Training", 2019, https://arxiv.org/abs/1902.06853
     """
-    line = _Line(Elementwise.of(activation))
     wanted = check_number("bias_variance", bias_variance, minimum=0.0)
+    return _of_name(activation, wanted) if isinstance(activation, str) else _found(activation, wanted)
+
+
+@lru_cache(maxsize=256)
+def _of_name(name: str, wanted: float) -> CriticalPoint:
+    return _found(name, wanted)
+
+
+def _found(activation: str | Activation, wanted: float) -> CriticalPoint:
+    line = _Line(Elementwise.of(activation))
     if line.homogeneous:
         if wanted == 0.0:
             return CriticalPoint(line.weight_variance(1.0), 0.0, 1.0)
@@ -78,7 +88,7 @@ def critical_point(activation: str | Activation, bias_variance: float = 0.0) -> 
     at_rest = line.weight_variance_at_rest() if wanted == 0.0 else None
     if at_rest is not None:
         return CriticalPoint(at_rest, 0.0, 0.0)
-    grid = [(q, line.bias_variance(q)) for q in _GRID]
+    grid = ((q, line.bias_variance(q)) for q in _GRID)
     repelled = False
     for (low, below), (high, above) in itertools.pairwise(grid):
         if (below - wanted) * (above - wanted) > 0.0 or not math.isfinite(below * above):
