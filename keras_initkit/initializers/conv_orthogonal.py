@@ -94,27 +94,27 @@ def _orthogonal_convolutions(blocks: int, window: tuple[int, ...], few: int, man
     """Return kernels of shape (B, *k, few, many) whose rows are orthonormal at each frequency.
 
     Starting from Q costs less than from the projections, whose products are (many, many) matrices. The ranks alternate
-    so that energy is spread evenly around the centre tap.
+    so that energy is spread evenly around the centre tap. Taps that are still zero are computed too: with one shape for
+    all steps JAX compiles each function once.
     """
     xp = draws.xp
     matrices = haar(blocks, few, many, draws)
+    unfilled = [(0, size - 1) for size in window]
     with exact_products(matrices) as dtype:
-        kernels = xp.reshape(cast(matrices, dtype), (blocks, *(1 for _ in window), few, many))
+        first_tap = xp.reshape(cast(matrices, dtype), (blocks, *(1 for _ in window), few, many))
+        kernels = xp.pad(first_tap, [(0, 0), *unfilled, (0, 0), (0, 0)])
         for step in range(max(window, default=1) - 1):
             rank = (many + 1 - step % 2) // 2
             for axis, size in enumerate(window):
                 if step < size - 1:
-                    directions = haar(blocks, many, (many + 1) // 2, draws)[:, :, :rank]
-                    kernels = _with_factor(kernels, cast(directions, dtype), 1 + axis, xp)
+                    directions = cast(haar(blocks, many, (many + 1) // 2, draws)[:, :, :rank], dtype)
+                    kept = _projected(kernels, directions, xp)
+                    kernels = kept + xp.roll(kernels - kept, 1, axis=1 + axis)
     return cast(kernels, matrices.dtype)
 
 
-def _with_factor(kernels: Tensor, directions: Tensor, axis: int, xp: Any) -> Tensor:
-    """Multiply by P + (1 - P) z, z the shift along `axis`, P the projection on the span of the directions (B, n, r)."""
+def _projected(kernels: Tensor, directions: Tensor, xp: Any) -> Tensor:
+    """Project the rows of all taps on the span of orthonormal columns (B, n, r)."""
     rows = xp.reshape(kernels, (kernels.shape[0], -1, kernels.shape[-1]))
-    kept = xp.matmul(xp.matmul(rows, directions), xp.transpose(directions, (0, 2, 1)))
-    kept = xp.reshape(kept, kernels.shape)
-    none = [(0, 0)] * len(kernels.shape)
-    before, after = list(none), list(none)
-    before[axis], after[axis] = (1, 0), (0, 1)
-    return xp.pad(kept, after) + xp.pad(kernels - kept, before)
+    rows = xp.matmul(xp.matmul(rows, directions), xp.transpose(directions, (0, 2, 1)))
+    return xp.reshape(rows, kernels.shape)
