@@ -125,11 +125,11 @@ class DCT(_Basis):
         layout = self._layout(shape)
         rows, units = inputs_per_unit(layout), layout.outputs
         if units > rows:
-            return from_patches(self.gain * _cosines(units)[:, 1 : rows + 1].T, layout)
+            return from_patches(self.gain * _cosines(units, np.arange(1, rows + 1)).T, layout)
         window = _window_cosines(layout.spatial)
         frequency, turn = np.arange(units) % layout.inputs, np.arange(units) // layout.inputs
         filters = window[:, (turn + frequency) % len(window)]
-        mixed = self.gain * filters[:, None, :] * _cosines(layout.inputs)[:, frequency]
+        mixed = self.gain * filters[:, None, :] * _cosines(layout.inputs, frequency)
         return from_canonical(np.broadcast_to(mixed.reshape(layout.canonical[1:]), layout.canonical), layout)
 
 
@@ -141,12 +141,11 @@ def _telling_rows(larger: int) -> NDArray[np.integer]:
     return numbers[np.lexsort((numbers, numbers == 0, numbers > half, ~power))]
 
 
-def _cosines(size: int) -> NDArray[np.float64]:
-    """Return the matrix C(f, size, x) of the orthonormal DCT, with row x and column f."""
-    position, frequency = np.arange(size)[:, None], np.arange(size)
-    angle = (2 * position + 1) * frequency % (4 * size)  # in integers, so that no digits are lost
-    matrix = math.sqrt(2.0 / size) * np.cos(math.pi / (2 * size) * angle)
-    matrix[:, 0] = 1.0 / math.sqrt(size)
+def _cosines(size: int, frequencies: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return C(f, size, x) of the orthonormal DCT with a row for each x and a column for each frequency f."""
+    angle = (2 * np.arange(size)[:, None] + 1) * frequencies % (4 * size)  # in integers, so that no digits are lost
+    matrix = np.cos(math.pi / (2 * size) * angle)
+    matrix *= np.where(frequencies == 0, 1.0, math.sqrt(2.0)) / math.sqrt(size)
     return matrix
 
 
@@ -155,6 +154,6 @@ def _window_cosines(spatial: tuple[int, ...]) -> NDArray[np.float64]:
     basis: NDArray[Any] = np.ones((1, 1))
     frequencies, taps = np.zeros(1, dtype=int), math.prod(spatial)
     for size in spatial:
-        basis = np.kron(basis, _cosines(size))
+        basis = np.kron(basis, _cosines(size, np.arange(size)))
         frequencies = np.add.outer(frequencies, np.arange(size) * (taps // size)).ravel()
     return basis[:, np.argsort(frequencies, kind="stable")]

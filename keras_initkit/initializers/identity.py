@@ -132,7 +132,7 @@ class ZerO(KernelInitializer):
 
 def hadamard(rows: NDArray[np.integer], columns: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the rows and columns of these numbers from Sylvester's Hadamard matrix, without building the whole."""
-    shared = rows[:, None] & columns
+    shared = rows[:, None].astype(np.uint32) & columns.astype(np.uint32)
     return 1.0 - 2.0 * (np.bitwise_count(shared) % 2)
 
 

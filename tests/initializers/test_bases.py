@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import keras
 import numpy as np
@@ -120,6 +121,17 @@ def test_dct_of_several_channels_meets_every_frequency_once():
     assert (np.abs(coefficients) > 0.5).sum(axis=0).tolist() == [1] * 36
     narrow = fft.dctn(kernel[..., :4], norm="ortho", axes=(0, 1)).reshape(9, 4, 4)
     assert len({int(np.abs(narrow[..., unit]).sum(axis=1).argmax()) for unit in range(4)}) == 4
+
+
+@pytest.mark.parametrize("shape", [(4000, 4), (4, 4000)])
+@pytest.mark.parametrize("kind", [Hadamard, DCT])
+def test_long_kernels_need_no_square_matrix(kind, shape):
+    """The whole basis would take 128 MB, the kernel in float64 takes 0.128 MB."""
+    tracemalloc.start()
+    values_of(kind(), shape)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6
 
 
 @pytest.mark.parametrize("kind", [Hadamard, DCT])
