@@ -1,6 +1,7 @@
 """Activations as Keras users write them, made into functions of NumPy arrays; what a configuration keeps of them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_initkit._checks import check_choice, check_number, describe
-from keras_initkit.theory.activations import ACTIVATIONS, Activation
+from keras_initkit.theory.activations import ACTIVATIONS, Activation, Array
 from keras_initkit.theory.elementwise import Elementwise
 
 _MIXING = ("softmax", "log_softmax", "sparsemax", "glu")
@@ -86,11 +87,11 @@ def _on_arrays(activation: Callable[[Any], Any], name: str) -> Activation:
     failure: Exception | None = None
     for convert in (np.asarray, _tensor):
         try:
-            _evaluate(activation, convert, np.linspace(-1.0, 1.0, 5))
+            values = activation(convert(np.linspace(-1.0, 1.0, 5)))
         except Exception as error:  # the user's own function may fail with anything
             failure = error
         else:
-            return lambda z: _evaluate(activation, convert, z)
+            return activation if isinstance(values, np.ndarray) else partial(_evaluate, activation, convert)
     raise ValueError(
         "Expected `activation` to be an elementwise function of one array, in NumPy or `keras.ops`. "
         f"Received: {name}, which fails on an array of shape (5,): {type(failure).__name__}: {failure}"
@@ -101,9 +102,12 @@ def _tensor(values: Any) -> Any:
     return ops.convert_to_tensor(values, dtype="float32")
 
 
-def _evaluate(activation: Callable[[Any], Any], convert: Callable[[Any], Any], z: Any) -> Any:
-    values = activation(convert(z))
-    return values if isinstance(values, np.ndarray) else np.asarray(ops.convert_to_numpy(values))
+def _evaluate(activation: Callable[[Any], Any], convert: Callable[[Any], Any], z: Array) -> Array:
+    """Return f(z) by way of tensors, of few different sizes, since backends may compile f anew for each."""
+    padded = np.zeros(max(2**10, 2 ** (z.size - 1).bit_length()))
+    padded[: z.size] = z
+    values = np.asarray(ops.convert_to_numpy(activation(convert(padded))))
+    return values[: z.size] if values.shape == padded.shape else values
 
 
 def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:

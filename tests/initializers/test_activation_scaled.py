@@ -54,7 +54,7 @@ def test_jax_scheme_is_a_special_case(array):
     jax = pytest.importorskip("jax")
     theirs = jax.nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal")(jax.random.key(0), (3, 3, 16, 40))
     ours = array(ActivationScaled("relu", "backward", seed=0)((3, 3, 16, 40)))
-    assert stats.ks_2samp(np.asarray(theirs).ravel(), ours.ravel()).pvalue > 1e-6
+    assert stats.ks_2samp(np.asarray(theirs).ravel(), ours.ravel(), method="asymp").pvalue > 1e-6
 
 
 @pytest.mark.parametrize(("channels", "published"), [(64, 0.059), (128, 0.042), (256, 0.029), (512, 0.021)])

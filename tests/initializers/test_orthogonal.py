@@ -122,8 +122,8 @@ def test_delta_orthogonal_groups_are_orthogonal_each(array, inputs, outputs, gro
     ("build", "text"),
     [
         (lambda: ScaledOrthogonal("rellu"), "Did you mean 'relu'"),
-        (lambda: ScaledOrthogonal(keras.activations.softmax), "gain=keras_initkit.theory.gain"),
-        (lambda: ScaledOrthogonal(np.tanh), "gain=keras_initkit.theory.gain"),
+        (lambda: ScaledOrthogonal(keras.activations.softmax), "`activation` to be elementwise"),
+        (lambda: ScaledOrthogonal("relu", activation_gain=0.0), "`activation_gain` to be a finite number above 0"),
         (lambda: ScaledOrthogonal(gain=0), "`gain` to be a finite number above 0"),
         (lambda: DeltaOrthogonal(gain=math.nan), "`gain` to be a finite number above 0"),
         (lambda: DeltaOrthogonal(groups=1.5), "`groups` to be an integer of at least 1"),
