@@ -77,7 +77,7 @@ def test_input_gate_is_as_closed_as_the_forget_gate_is_open(array):
 @pytest.mark.parametrize("kind", [layers.LSTM, lambda n, **k: layers.ConvLSTM1D(n, 3, **k)], ids=["lstm", "conv_lstm"])
 def test_unit_forget_bias_is_refused(kind, units):
     """A layer of 4 n units asks for (4 n,), a bias of n units, and only then for (8 n,)."""
-    layer = kind(units, bias_initializer=ChronoBias(100))
+    layer = kind(units, **ZEROS, bias_initializer=ChronoBias(100))
     shape = (None, 5, 3) if isinstance(layer, layers.LSTM) else (None, 5, 8, 3)
     with pytest.raises(ValueError, match=r"Set `unit_forget_bias=False` in the LSTM layer"):
         layer.build(shape)
@@ -87,13 +87,13 @@ def test_layers_may_share_an_instance(array):
     """Unless the second has twice the units of the first, which cannot be told from the parts of one bias."""
     shared = ChronoBias(100, seed=1)
     for units in (16, 16, 8, 24, 12):
-        layer = layers.LSTM(units, bias_initializer=shared, unit_forget_bias=False)
+        layer = layers.LSTM(units, **ZEROS, bias_initializer=shared, unit_forget_bias=False)
         layer.build((None, 5, 3))
         assert array(layer.cell.bias).shape == (4 * units,)
-    layer = layers.LSTM(24, bias_initializer=shared, unit_forget_bias=False)
+    layer = layers.LSTM(24, **ZEROS, bias_initializer=shared, unit_forget_bias=False)
     with pytest.raises(ValueError, match="two layers, of 12 and 24 units, give each its own"):
         layer.build((None, 5, 3))
-    layer = layers.LSTM(24, bias_initializer=shared, unit_forget_bias=False)
+    layer = layers.LSTM(24, **ZEROS, bias_initializer=shared, unit_forget_bias=False)
     layer.build((None, 5, 3))
 
 

@@ -13,7 +13,7 @@ from keras import layers
 
 from keras_initkit.initializers import Distinct, Grouped, LayerFans, PerGate, PerHead, ScaledOrthogonal, Transposed
 
-SEQUENCE = np.ones((1, 3, 32), "float32")
+SEQUENCE = (1, 3, 32)
 
 
 def singular_values(matrix):
@@ -32,7 +32,7 @@ def any_equal(arrays):
 def test_query_key_and_value_are_equal(array, seed):
     def kernels(initializer):
         layer = layers.MultiHeadAttention(4, 8, kernel_initializer=initializer)
-        layer(SEQUENCE, SEQUENCE)
+        layer.build(SEQUENCE, SEQUENCE)
         return [array(dense.kernel) for dense in (layer.query_dense, layer.key_dense, layer.value_dense)]
 
     query, key, value = kernels(
@@ -102,7 +102,7 @@ def test_no_gate_of_the_default_lstm_is_orthogonal(array):
 def test_orthogonal_attention_is_not_orthogonal(array):
     def query(initializer):
         layer = layers.MultiHeadAttention(4, 8, kernel_initializer=initializer)
-        layer(SEQUENCE, SEQUENCE)
+        layer.build(SEQUENCE, SEQUENCE)
         return array(layer.query_dense.kernel)
 
     values = singular_values(query(keras.initializers.Orthogonal(seed=0)).reshape(32, 32))
@@ -154,7 +154,7 @@ def test_transposed_convolutions_count_the_wrong_side(array):
 
 
 def test_glorot_takes_the_outputs_of_all_groups(array):
-    """2 / (K I / G + K O / G) for one group; Keras divides by K I / G + K O: 2 / 9 of the signal is left with 8 groups."""
+    """2 / (K I / G + K O / G) for one group; Keras divides by K I / G + K O, which leaves 2 / 9 with 8 groups."""
 
     def variance(initializer):
         layer = layers.Conv1D(128, 3, groups=8, use_bias=False, kernel_initializer=initializer)
@@ -186,6 +186,7 @@ def test_glorot_takes_all_gates_for_outputs(array):
             activation="linear",
             recurrent_activation=keras.ops.ones_like,
             use_bias=False,
+            recurrent_initializer="zeros",
             kernel_initializer=initializer,
         )
         return float(
@@ -275,7 +276,7 @@ def test_unit_variance_through_every_layer(array, name):
 def test_unit_variance_through_attention(array, initializer):
     layer = layers.MultiHeadAttention(4, 16, kernel_initializer=initializer)
     x = np.random.default_rng(0).standard_normal((1, 200, 64)).astype("float32")
-    layer(x, x)
+    layer.build(x.shape, x.shape)
     error = 5 * math.sqrt(2 / 64**2 + 2 / x.size)
     for dense in (layer.query_dense, layer.key_dense, layer.value_dense):
         assert np.mean(array(dense(x)) ** 2) == pytest.approx(1, rel=error)

@@ -21,7 +21,7 @@ def per_unit(kernel):
     return np.count_nonzero(kernel, axis=tuple(range(kernel.ndim - 1)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(
     window=st.lists(st.integers(1, 3), max_size=2),
     inputs=st.integers(1, 30),
@@ -30,18 +30,26 @@ def per_unit(kernel):
     seed=st.integers(0, 2**31),
 )
 def test_every_unit_has_exactly_its_number_of_inputs(window, inputs, units, number, seed):
-    for wrap in (lambda i: i, Portable):
-        values = wrap(Sparse(number, seed=seed))((*window, inputs, units))
-        kernel = np.asarray(keras.ops.convert_to_numpy(values))
-        np.testing.assert_array_equal(per_unit(kernel), min(number, math.prod(window) * inputs))
+    """With portable draws, since JAX compiles every function anew for every shape."""
+    values = Portable(Sparse(number, seed=seed))((*window, inputs, units))
+    kernel = np.asarray(keras.ops.convert_to_numpy(values))
+    np.testing.assert_array_equal(per_unit(kernel), min(number, math.prod(window) * inputs))
 
 
 @settings(deadline=None, max_examples=60)
 @given(inputs=st.integers(1, 200), percent=st.integers(0, 99), seed=st.integers(0, 2**31))
 def test_every_unit_has_exactly_its_fraction_of_zeros(inputs, percent, seed):
-    kernel = np.asarray(keras.ops.convert_to_numpy(SparseLecun(percent / 100, seed=seed)((inputs, 6))))
+    kernel = np.asarray(keras.ops.convert_to_numpy(Portable(SparseLecun(percent / 100, seed=seed))((inputs, 6))))
     zeros = -(-percent * inputs // 100)  # rounded up, in integers
     np.testing.assert_array_equal(per_unit(kernel), max(1, inputs - zeros))
+
+
+@pytest.mark.parametrize("number", [1, 2, 14, 15, 16, 40])
+@pytest.mark.parametrize("shape", [(5, 100), (100, 5), (2, 7, 9)])
+def test_counts_with_draws_of_the_backend(array, shape, number):
+    expected = min(number, math.prod(shape[:-1]))
+    for seed in (1, keras.random.SeedGenerator(1)):
+        np.testing.assert_array_equal(per_unit(array(Sparse(number, seed=seed)(shape))), expected)
 
 
 @pytest.mark.parametrize(("inputs", "left"), [(1, 1), (9, 1), (10, 1), (19, 1), (20, 2), (784, 78)])
