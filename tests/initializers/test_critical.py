@@ -44,12 +44,15 @@ def network(array, pair, first, second, depth, width=WIDTH):
         yield first, second
 
 
-@pytest.mark.parametrize(("q", "c"), [(2.0, 0.3), (0.57, 0.9), (0.1, -0.5)])
-def test_variance_and_correlation_maps(array, q, c):
+@pytest.mark.parametrize(
+    ("q", "c", "spread_of_q", "spread_of_c"),
+    [(2.0, 0.3, 0.007, 0.008), (0.57, 0.9, 0.008, 0.002), (0.1, -0.5, 0.011, 0.021)],
+)
+def test_variance_and_correlation_maps(array, q, c, spread_of_q, spread_of_c):
     """Five layers of 1000 units with 100 pairs of inputs.
 
-    The biases are one draw for all inputs: q has a standard error of sqrt(2 / 1000) · 0.05 from them in each layer, and
-    sqrt(2 / 100 000) · 2 from the weights; c about 1 / sqrt(1000) · 0.1. Five of these, summed over layers.
+    The biases are one draw for all inputs and make most of the error. The spreads are the largest over the five layers
+    among 30 such networks drawn with NumPy; five of them are allowed.
     """
     rng = np.random.default_rng(0)
     first = rng.standard_normal((100, WIDTH))
@@ -58,8 +61,8 @@ def test_variance_and_correlation_maps(array, q, c):
     for u, v in network(array, PAIR, math.sqrt(q) * first, math.sqrt(q) * second, 5):
         c, q = phase.correlation_map(c, q), phase.variance_map(q)
         found = np.mean(u**2), np.mean(u * v) / math.sqrt(np.mean(u**2) * np.mean(v**2))
-        assert found[0] == pytest.approx(q, abs=0.025)
-        assert found[1] == pytest.approx(c, abs=0.035)
+        assert found[0] == pytest.approx(q, abs=5 * spread_of_q)
+        assert found[1] == pytest.approx(c, abs=5 * spread_of_c)
 
 
 def test_small_differences_keep_their_size(array):
