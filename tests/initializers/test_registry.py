@@ -4,10 +4,12 @@ import doctest
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import pytest
 
+import keras_initkit
 import keras_initkit.initializers as kit
 from keras_initkit._registry import BY_NAME, KERAS, KIT, ROWS, snake_case
 from keras_initkit.initializers.registry import class_of
@@ -104,46 +106,19 @@ def test_unknown_identifiers(identifier, text):
         kit.get(identifier)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "theory.fans",
-        "theory.gains",
-        "initializers.activation_scaled",
-        "initializers.critical",
-        "initializers.random_walk",
-        "initializers.spectral",
-        "initializers.torch_default",
-        "initializers.transformer",
-        "theory.critical_line",
-        "theory.depth",
-        "theory.expectations",
-        "theory.mean_field",
-        "theory.spectra",
-        "initializers.upsampling",
-        "initializers.sinusoidal",
-        "initializers.idinit",
-        "initializers.gabor",
-        "initializers.bases",
-        "initializers.blocks",
-        "initializers.chrono",
-        "initializers.conv_orthogonal",
-        "initializers.convolution_aware",
-        "initializers.identity",
-        "initializers.orthogonal",
-        "initializers.output_prior",
-        "initializers.planted",
-        "initializers.recurrent_kernels",
-        "initializers.registry",
-        "initializers.scaled",
-        "initializers.seeding",
-        "initializers.siren",
-        "initializers.sparse",
-        "initializers.transposed",
-        "initializers.description",
-    ],
-)
+def modules_with_examples():
+    root = Path(keras_initkit.__file__).parent
+    paths = [path for folder in ("theory", "initializers") for path in sorted((root / folder).glob("*.py"))]
+    return [f"{path.parent.name}.{path.stem}" for path in paths if ">>> " in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
 def test_examples_in_docstrings_run(name):
     result = doctest.testmod(importlib.import_module(f"keras_initkit.{name}"))
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_every_initializer_has_an_example():
+    without = [row.name for row in ROWS if row.source == KIT and ">>> " not in row_docstring(row)]
+    assert without == []
