@@ -32,8 +32,8 @@ class LayerFans(WrapperInitializer):
     Example:
         >>> initializer = LayerFans("he_normal", "depthwise_conv", seed=0)
         >>> kernel = keras.ops.convert_to_numpy(initializer((3, 3, 64, 8)))
-        >>> print(f"variance {kernel.var():.2f}, 2 / 9 = {2 / 9:.2f}")
-        variance 0.22, 2 / 9 = 0.22
+        >>> print(f"variance {kernel.var():.1f}, He's is 2 / 9 = {2 / 9:.2f}")
+        variance 0.2, He's is 2 / 9 = 0.22
 
     Args:
         initializer: `VarianceScaling` or one of Keras' classes made from it (Glorot, He, LeCun), or a class of the kit
