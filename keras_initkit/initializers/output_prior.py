@@ -29,8 +29,8 @@ class OutputPrior(BiasInitializer):
 
     Example:
         >>> head = keras.layers.Dense(1, "sigmoid", kernel_initializer="zeros", bias_initializer=OutputPrior(0.01))
-        >>> print(round(float(head(np.ones((1, 5)))[0, 0]), 4))
-        0.01
+        >>> print(keras.ops.convert_to_numpy(head(np.ones((1, 5)))).round(4))
+        [[0.01]]
         >>> OutputPrior([900, 90, 10], "softmax").probabilities.tolist()
         [0.9, 0.09, 0.01]
 
