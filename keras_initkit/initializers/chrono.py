@@ -88,7 +88,6 @@ class ChronoBias(BiasInitializer):
                 f"Received: shape={shape} for ChronoBias(cell='lstm'). {_REMEDY} {hint}".rstrip()
             )
         if before == (shape[0] // 2,):
-            self._before = None
             raise ValueError(
                 "Expected `shape` to be the whole bias of an LSTM, (4 * units,). "
                 f"Received: shape={shape} right after shape={before}, as an LSTM of {before[0]} units asks for parts "

@@ -144,12 +144,11 @@ def _matrices(layout: KernelLayout) -> tuple[int, int, int]:
 def _thinned(weights: Array, kept: int, draws: Draws) -> Array:
     """Set all but `kept` weights of each column to zero, each choice equally likely.
 
-    The ranks of uniform numbers are a random permutation. Comparing the numbers with a threshold instead would keep one
-    too many wherever two of them are equal, which happens in float32.
+    The order of uniform numbers is a random permutation, and so has `kept` entries below `kept` at random places.
+    Comparing the numbers with a threshold would keep one too many wherever two of them are equal, as in float32.
     """
     if kept >= weights.shape[-2]:
         return weights
     xp = draws.xp
     order = xp.argsort(draws.uniform(weights.shape), axis=-2)
-    ranks = xp.argsort(order, axis=-2)
-    return xp.where(ranks < kept, weights, xp.zeros_like(weights))
+    return xp.where(order < kept, weights, xp.zeros_like(weights))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from keras_initkit.initializers import (
+    SIREN,
     DeltaOrthogonal,
     Distinct,
     Grouped,
@@ -179,6 +180,7 @@ def test_variances_are_those_of_one_block(array):
         (PerGate("glorot_normal", 4, seed=0), (100, 800), 2 / 300),
         (Grouped("glorot_normal", 5, seed=0), (3, 3, 40, 100), 2 / (9 * 40 + 9 * 20)),
         (Grouped("glorot_normal", "depthwise", seed=0), (3, 3, 500, 4), 2 / (9 + 36)),
+        (Grouped(SIREN(), "depthwise", seed=0), (3, 3, 500, 4), 2 / 9 / 30**2),
         (PerHead("glorot_normal", seed=0, input_axes=[0], output_axes=[1, 2]), (100, 8, 25), 2 / 125),
     ]
     for initializer, shape, variance in cases:
