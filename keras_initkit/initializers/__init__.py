@@ -10,7 +10,7 @@ from keras_initkit.initializers.base import KernelInitializer
 from keras_initkit.initializers.bases import DCT, Hadamard
 from keras_initkit.initializers.blocks import Grouped, PerGate, PerHead
 from keras_initkit.initializers.chrono import ChronoBias
-from keras_initkit.initializers.conv_orthogonal import ConvOrthogonal
+from keras_initkit.initializers.conv_orthogonal import ConvOrthogonal, DeltaOrthogonal
 from keras_initkit.initializers.convolution_aware import ConvolutionAware
 from keras_initkit.initializers.critical import CriticalBias, CriticalKernel
 from keras_initkit.initializers.description import describe
@@ -19,7 +19,7 @@ from keras_initkit.initializers.gabor import Gabor
 from keras_initkit.initializers.identity import Dirac, ZerO
 from keras_initkit.initializers.idinit import IDInit
 from keras_initkit.initializers.layer_fans import LayerFans
-from keras_initkit.initializers.orthogonal import DeltaOrthogonal, ScaledOrthogonal
+from keras_initkit.initializers.orthogonal import ScaledOrthogonal
 from keras_initkit.initializers.output_prior import OutputPrior
 from keras_initkit.initializers.planted import Perturbed, Tiled
 from keras_initkit.initializers.portable import Portable

@@ -171,11 +171,15 @@ def from_canonical(values: Tensor, layout: KernelLayout) -> Tensor:
     return xp.transpose(xp.reshape(values, layout.ordered), layout.inverse)
 
 
-def at_centre(matrices: Tensor, layout: KernelLayout, xp: Any) -> Tensor:
-    """Return the canonical kernel with matrices (I, O), or (B, I, O), at its centre tap and zeros elsewhere."""
-    around = [(centre, size - 1 - centre) for centre, size in zip(layout.centre, layout.spatial, strict=True)]
-    matrices = xp.broadcast_to(matrices, (layout.blocks, layout.inputs, layout.outputs))
-    taps = xp.reshape(matrices, (layout.blocks, *(1 for _ in layout.spatial), layout.inputs, layout.outputs))
+def at_centre(matrices: Tensor, window: tuple[int, ...], xp: Any) -> Tensor:
+    """Return kernels (N, *window, I, O) with matrices (N, I, O) at their centre taps and zeros elsewhere.
+
+    The centre tap, (k - 1) // 2 along an axis of k taps, is the one that reproduces the input under Keras'
+    `padding="same"` with stride 1, for even k too.
+    """
+    count, inputs, outputs = matrices.shape
+    around = [((size - 1) // 2, size // 2) for size in window]
+    taps = xp.reshape(matrices, (count, *(1 for _ in window), inputs, outputs))
     return xp.pad(taps, [(0, 0), *around, (0, 0), (0, 0)])
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_initkit._checks import check_number
-from keras_initkit.initializers.base import KernelInitializer, Tensor, at_centre, from_canonical
-from keras_initkit.initializers.identity import hadamard
+from keras_initkit.initializers.base import KernelInitializer, Tensor, from_canonical
+from keras_initkit.initializers.identity import hadamard, kernel_of
 from keras_initkit.initializers.idinit import from_patches, inputs_per_unit
 
 
@@ -78,7 +78,7 @@ class Hadamard(_Basis):
         larger, smaller = max(layout.inputs, layout.outputs), min(layout.inputs, layout.outputs)
         rows = _telling_rows(larger)[:smaller]
         matrix = self.gain / math.sqrt(larger) * hadamard(rows, np.arange(larger))
-        return from_canonical(at_centre(matrix if layout.inputs <= layout.outputs else matrix.T, layout, np), layout)
+        return kernel_of(matrix if layout.inputs <= layout.outputs else matrix.T, layout)
 
 
 @keras.saving.register_keras_serializable(package="keras_initkit")

@@ -1,20 +1,93 @@
-"""Random convolutions that are exact isometries and use all of their taps."""
+"""Random convolutions that are isometries of images: with one tap, and with all of them."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_initkit._checks import check_integer, check_number
-from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, from_canonical
+from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, at_centre, from_canonical
 from keras_initkit.initializers.drawing import Draws
 from keras_initkit.initializers.haar import haar
 from keras_initkit.initializers.identity import outputs_per_group
 from keras_initkit.initializers.precision import cast, exact_products
 
 
+class _ConvolutionIsometry(KernelInitializer):
+    """Base class: kernels of orthonormal rows or columns at each frequency, one for each group of channels."""
+
+    def __init__(
+        self,
+        gain: float = 1.0,
+        groups: int = 1,
+        seed: Seed = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
+        self.gain = check_number("gain", gain, minimum=0.0, exclusive=True)
+        self.groups = check_integer("groups", groups, 1)
+
+    @abstractmethod
+    def _kernels(self, count: int, window: tuple[int, ...], inputs: int, outputs: int, draws: Draws) -> Tensor:
+        """Return `count` independent kernels of shape (count, *window, inputs, outputs) and gain 1."""
+
+    def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
+        layout = self._layout(shape)
+        per_group = outputs_per_group(layout, self.groups)
+        draws = self._draws(dtype)
+        xp = draws.xp
+        kernels = self._kernels(layout.blocks * self.groups, layout.spatial, layout.inputs, per_group, draws)
+        kernels = xp.reshape(kernels, (layout.blocks, self.groups, *layout.spatial, layout.inputs, per_group))
+        kernels = xp.reshape(xp.moveaxis(kernels, 1, -2), layout.canonical)
+        return from_canonical(self.gain * kernels, layout)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that rebuild this initializer."""
+        return {"gain": self.gain, "groups": self.groups, **super().get_config()}
+
+
 @keras.saving.register_keras_serializable(package="keras_initkit")
-class ConvOrthogonal(KernelInitializer):
+class DeltaOrthogonal(_ConvolutionIsometry):
+    """Convolution that starts as a random orthogonal map of the channels.
+
+    The centre tap, (k - 1) // 2 along an axis of k taps, is gain · Q with Q (I, O) orthonormal in its columns (rows,
+    if O > I) and uniform over all such matrices; all other taps are 0. With stride 1, all singular values of the
+    convolution equal `gain`, both with circular padding and with `padding="same"`. A dense kernel is all centre tap.
+    In grouped convolutions each group has a Q of its own, (I, O / groups). In `EinsumDense` and attention, I and O are
+    the flattened input and output axes.
+
+    The paper requires I <= O and odd k; here any ratio and any k will do. For I > O the map projects orthogonally.
+    For O > I it keeps norms, so the variance per channel falls by I / O; `gain=(O / I) ** 0.5` restores it.
+
+    Example:
+        >>> kernel = keras.ops.convert_to_numpy(DeltaOrthogonal(seed=0)((3, 2, 2)))
+        >>> print([bool(tap.any()) for tap in kernel])
+        [False, True, False]
+
+    Args:
+        gain: the singular value, above 0. Default 1; the paper uses the critical one of the activation.
+        groups: the `groups` of the convolution, at least 1. Default 1.
+        seed: see `KernelInitializer`.
+        input_axes: set by `EinsumDense`; see `KernelInitializer`.
+        output_axes: set by `EinsumDense`.
+
+    Raises:
+        ValueError: if `gain` is not positive, `groups` does not divide O, or the shape has less than 2 axes.
+
+    Reference:
+        Lechao Xiao, Yasaman Bahri, Jascha Sohl-Dickstein, Samuel S. Schoenholz, Jeffrey Pennington, "Dynamical Isometry
+        and a Mean Field Theory of CNNs: How to Train 10,000-Layer Vanilla Convolutional Neural Networks", 2018,
+        https://arxiv.org/abs/1806.05393
+    """
+
+    def _kernels(self, count: int, window: tuple[int, ...], inputs: int, outputs: int, draws: Draws) -> Tensor:
+        return at_centre(haar(count, inputs, outputs, draws), window, draws.xp)
+
+
+@keras.saving.register_keras_serializable(package="keras_initkit")
+class ConvOrthogonal(_ConvolutionIsometry):
     """Random orthogonal convolution: an isometry of images that uses every tap.
 
     A kernel (*k, I, O) is a polynomial in shifts: with z_a for the shift by one pixel along axis a, the convolution is
@@ -60,34 +133,10 @@ class ConvOrthogonal(KernelInitializer):
         https://arxiv.org/abs/1806.05393 (algorithm 1)
     """
 
-    def __init__(
-        self,
-        gain: float = 1.0,
-        groups: int = 1,
-        seed: Seed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
-        self.gain = check_number("gain", gain, minimum=0.0, exclusive=True)
-        self.groups = check_integer("groups", groups, 1)
-
-    def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
-        layout = self._layout(shape)
-        per_group = outputs_per_group(layout, self.groups)
-        draws = self._draws(dtype)
-        xp = draws.xp
-        few, many = sorted((layout.inputs, per_group))
-        kernels = _orthogonal_convolutions(layout.blocks * self.groups, layout.spatial, few, many, draws)
-        if layout.inputs > per_group:
-            kernels = xp.swapaxes(kernels, -1, -2)
-        kernels = xp.reshape(kernels, (layout.blocks, self.groups, *layout.spatial, layout.inputs, per_group))
-        kernels = xp.reshape(xp.moveaxis(kernels, 1, -2), layout.canonical)
-        return from_canonical(self.gain * kernels, layout)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that rebuild this initializer."""
-        return {"gain": self.gain, "groups": self.groups, **super().get_config()}
+    def _kernels(self, count: int, window: tuple[int, ...], inputs: int, outputs: int, draws: Draws) -> Tensor:
+        few, many = sorted((inputs, outputs))
+        kernels = _orthogonal_convolutions(count, window, few, many, draws)
+        return draws.xp.swapaxes(kernels, -1, -2) if inputs > outputs else kernels
 
 
 def _orthogonal_convolutions(blocks: int, window: tuple[int, ...], few: int, many: int, draws: Draws) -> Tensor:

@@ -58,7 +58,7 @@ class Dirac(KernelInitializer):
         layout = self._layout(shape)
         per_group = outputs_per_group(layout, self.groups)
         matrix = np.tile(np.eye(layout.inputs, per_group, dtype=dtype), (1, self.groups))
-        return from_canonical(at_centre(matrix, layout, np), layout)
+        return kernel_of(matrix, layout)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer."""
@@ -123,7 +123,7 @@ class ZerO(KernelInitializer):
             exponent = order if self.scaling == "code" else order - 1
             corner = hadamard(np.arange(layout.inputs), np.arange(layout.outputs))
             matrix = (2.0 ** (-exponent / 2) * corner).astype(dtype)
-        return from_canonical(at_centre(matrix, layout, np), layout)
+        return kernel_of(matrix, layout)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer."""
@@ -144,3 +144,9 @@ def outputs_per_group(layout: KernelLayout, groups: int) -> int:
             "Give the initializer the `groups` of its layer."
         )
     return layout.outputs // groups
+
+
+def kernel_of(matrix: NDArray[Any], layout: KernelLayout) -> Tensor:
+    """Return the kernel with a matrix (I, O) at its centre tap, the same for all of its blocks."""
+    matrices = np.broadcast_to(matrix, (layout.blocks, *matrix.shape))
+    return from_canonical(at_centre(matrices, layout.spatial, np), layout)

@@ -7,10 +7,11 @@ import numpy as np
 from keras import initializers, ops
 
 from keras_initkit.initializers.base import CheckedInitializer, KernelInitializer, Seed, Tensor
+from keras_initkit.initializers.conv_orthogonal import DeltaOrthogonal
 from keras_initkit.initializers.drawing import PortableSeed, derived_seed, draws, unit_draws
 from keras_initkit.initializers.haar import haar
 from keras_initkit.initializers.keras_draws import keras_fans, keras_variance, portable_values
-from keras_initkit.initializers.orthogonal import DeltaOrthogonal, ScaledOrthogonal
+from keras_initkit.initializers.orthogonal import ScaledOrthogonal
 from keras_initkit.initializers.scaled import Scaled
 from keras_initkit.initializers.seeding import rebuilt
 from keras_initkit.initializers.sparse import Sparse, SparseLecun

@@ -6,11 +6,10 @@ from typing import Any
 
 import keras
 
-from keras_initkit._checks import check_integer, check_number
+from keras_initkit._checks import check_number
 from keras_initkit.initializers.activation_gain import kept_number, named_activation
-from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, at_centre, from_canonical
+from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, from_canonical
 from keras_initkit.initializers.haar import haar
-from keras_initkit.initializers.identity import outputs_per_group
 from keras_initkit.theory.gains import gain as gain_of
 
 
@@ -88,64 +87,3 @@ class ScaledOrthogonal(KernelInitializer):
         """Return the arguments that rebuild this initializer."""
         config = {"activation": self.activation, "gain": self.gain, "activation_gain": self.activation_gain}
         return {**config, **super().get_config()}
-
-
-@keras.saving.register_keras_serializable(package="keras_initkit")
-class DeltaOrthogonal(KernelInitializer):
-    """Convolution that starts as a random orthogonal map of the channels.
-
-    The centre tap, (k - 1) // 2 along an axis of k taps, is gain · Q with Q (I, O) orthonormal in its columns (rows,
-    if O > I) and uniform over all such matrices; all other taps are 0. With stride 1, all singular values of the
-    convolution equal `gain`, both with circular padding and with `padding="same"`. A dense kernel is all centre tap.
-    In grouped convolutions each group has a Q of its own, (I, O / groups). In `EinsumDense` and attention, I and O are
-    the flattened input and output axes.
-
-    The paper requires I <= O and odd k; here any ratio and any k will do. For I > O the map projects orthogonally.
-    For O > I it keeps norms, so the variance per channel falls by I / O; `gain=(O / I) ** 0.5` restores it.
-
-    Example:
-        >>> kernel = keras.ops.convert_to_numpy(DeltaOrthogonal(seed=0)((3, 2, 2)))
-        >>> print([bool(tap.any()) for tap in kernel])
-        [False, True, False]
-
-    Args:
-        gain: the singular value, above 0. Default 1; the paper uses the critical one of the activation.
-        groups: the `groups` of the convolution, at least 1. Default 1.
-        seed: see `KernelInitializer`.
-        input_axes: set by `EinsumDense`; see `KernelInitializer`.
-        output_axes: set by `EinsumDense`.
-
-    Raises:
-        ValueError: if `gain` is not positive, `groups` does not divide O, or the shape has less than 2 axes.
-
-    Reference:
-        Lechao Xiao, Yasaman Bahri, Jascha Sohl-Dickstein, Samuel S. Schoenholz, Jeffrey Pennington, "Dynamical Isometry
-        and a Mean Field Theory of CNNs: How to Train 10,000-Layer Vanilla Convolutional Neural Networks", 2018,
-        https://arxiv.org/abs/1806.05393
-    """
-
-    def __init__(
-        self,
-        gain: float = 1.0,
-        groups: int = 1,
-        seed: Seed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
-        self.gain = check_number("gain", gain, minimum=0.0, exclusive=True)
-        self.groups = check_integer("groups", groups, 1)
-
-    def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
-        layout = self._layout(shape)
-        per_group = outputs_per_group(layout, self.groups)
-        draws = self._draws(dtype)
-        xp = draws.xp
-        taps = haar(layout.blocks * self.groups, layout.inputs, per_group, draws)
-        taps = xp.reshape(taps, (layout.blocks, self.groups, layout.inputs, per_group))
-        taps = xp.reshape(xp.transpose(taps, (0, 2, 1, 3)), (layout.blocks, layout.inputs, layout.outputs))
-        return from_canonical(at_centre(self.gain * taps, layout, xp), layout)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that rebuild this initializer."""
-        return {"gain": self.gain, "groups": self.groups, **super().get_config()}

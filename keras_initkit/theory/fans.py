@@ -74,14 +74,6 @@ class KernelLayout:
         """The shape (B, *k, I, O)."""
         return (self.blocks, *self.spatial, self.inputs, self.outputs)
 
-    @property
-    def centre(self) -> tuple[int, ...]:
-        """The index (k - 1) // 2 of the centre tap along each spatial axis.
-
-        It is the tap that reproduces the input under Keras' `padding="same"` with stride 1, for even k too.
-        """
-        return tuple((size - 1) // 2 for size in self.spatial)
-
     @classmethod
     def of(cls, shape: Sequence[int], input_axes: Axes = None, output_axes: Axes = None) -> "KernelLayout":
         """Sort the axes of `shape` (at least two of them, unless the axes are given); see `fans` for the reading."""

@@ -58,11 +58,6 @@ def test_canonical_form_keeps_every_entry_and_comes_back(case):
     assert canonical[where] == kernel[position]
 
 
-@pytest.mark.parametrize(("size", "centre"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2)])
-def test_centre_tap(size, centre):
-    assert KernelLayout.of((size, 2, 2)).centre == (centre,)
-
-
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
