@@ -13,7 +13,8 @@ Tensor = Any
 # condition number is close to (1 + sqrt(C / R)) / (1 - sqrt(C / R)) < 6.
 _MANY_ROWS = 256
 
-_PIECES = 16  # in which tall matrices are multiplied, so that intermediate results stay small
+# Tall matrices are multiplied piece by piece, so that intermediate results stay small.
+_PIECES, _ROWS_OF_A_PIECE = 16, 4096  # at most so many, and at least so many rows each
 
 
 def haar(blocks: int, rows: int, columns: int, draws: Draws) -> Tensor:
@@ -87,5 +88,5 @@ def _by_cholesky(gaussian: Tensor, dtype: str, xp: Any) -> Tensor:
 
 
 def _pieces(rows: int) -> list[slice]:
-    step = max(1, -(-rows // _PIECES))
+    step = max(_ROWS_OF_A_PIECE, -(-rows // _PIECES))
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
