@@ -8,7 +8,7 @@ from keras import ops
 from keras_initkit._checks import check_integer, describe
 from keras_initkit.initializers.base import Seed, Tensor, from_canonical
 from keras_initkit.initializers.independent import independent_draws
-from keras_initkit.initializers.seeding import rebuilt
+from keras_initkit.initializers.seeding import redrawn
 from keras_initkit.initializers.wrapping import Axes, WrapperInitializer
 from keras_initkit.theory.fans import KernelLayout
 
@@ -210,7 +210,7 @@ def _side_by_side(wrapper: WrapperInitializer, blocks: int, shape: tuple[int, ..
     drawn: Any = wrapper.initializer
     if wrapper.input_axes is not None and getattr(drawn, "input_axes", None) is None:
         axes = {"input_axes": wrapper.input_axes, "output_axes": wrapper.output_axes}
-        drawn = rebuilt(drawn, {"seed": 0, **axes})  # any seed but None, which would be drawn from Python's `random`
+        drawn = redrawn(drawn, **axes)
     block = (*shape[:-1], shape[-1] // blocks)
     values = independent_draws(drawn, blocks, block, dtype, wrapper.seed)
     return ops.reshape(ops.moveaxis(values, 0, -2), shape)

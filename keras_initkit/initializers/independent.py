@@ -13,7 +13,7 @@ from keras_initkit.initializers.haar import haar
 from keras_initkit.initializers.keras_draws import keras_fans, keras_variance, portable_values
 from keras_initkit.initializers.orthogonal import ScaledOrthogonal
 from keras_initkit.initializers.scaled import Scaled
-from keras_initkit.initializers.seeding import rebuilt
+from keras_initkit.initializers.seeding import redrawn
 from keras_initkit.initializers.sparse import Sparse, SparseLecun
 from keras_initkit.initializers.variance import VarianceKernel
 from keras_initkit.initializers.wrapping import WrapperInitializer
@@ -58,7 +58,7 @@ def independent_draws(initializer: Any, count: int, shape: tuple[int, ...], dtyp
 def _one(initializer: Any, shape: tuple[int, ...], dtype: str, seed: Seed) -> Tensor:
     if isinstance(seed, PortableSeed) and not isinstance(initializer, CheckedInitializer):
         return portable_values(initializer, shape, dtype, seed)
-    return rebuilt(initializer, {"seed": seed})(shape, dtype=dtype)
+    return redrawn(initializer, seed=seed)(shape, dtype=dtype)
 
 
 def _at_once(initializer: Any, count: int, shape: tuple[int, ...], dtype: str, seed: Seed) -> Any:
@@ -76,12 +76,12 @@ def _at_once(initializer: Any, count: int, shape: tuple[int, ...], dtype: str, s
         drawn = draws(seed, dtype)
         return initializer.gain * drawn.xp.reshape(haar(count, math.prod(shape[:-1]), shape[-1], drawn), whole)
     if isinstance(initializer, DeltaOrthogonal) and initializer.groups == 1:
-        beside = rebuilt(initializer, {"seed": seed, "groups": count})((*shape[:-1], count * shape[-1]), dtype=dtype)
+        beside = redrawn(initializer, seed=seed, groups=count)((*shape[:-1], count * shape[-1]), dtype=dtype)
         return ops.moveaxis(ops.reshape(beside, (*shape[:-1], count, shape[-1])), -2, 0)
     matrix = isinstance(initializer, KernelInitializer) and not isinstance(initializer, WrapperInitializer)
     if matrix and len(shape) >= initializer.minimum_rank and (len(shape) == 2 or isinstance(initializer, _FLATTENING)):
         axes = {"input_axes": list(range(1, len(shape))), "output_axes": [len(shape)]}
-        return rebuilt(initializer, {"seed": seed, **axes})(whole, dtype=dtype)
+        return redrawn(initializer, seed=seed, **axes)(whole, dtype=dtype)
     return None
 
 

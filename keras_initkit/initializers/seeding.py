@@ -1,5 +1,6 @@
 """Copies of an initializer with another seed."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,10 +55,10 @@ def fresh_per_call(initializer: Any) -> Any:
         >>> bool(keras.ops.all(shared((2, 2)) == shared((2, 2))))
         False
     """
-    copy = reseeded(initializer, None)
-    if isinstance(getattr(copy, "seed", None), int) and not getattr(copy, "outermost", False):
-        copy.seed = keras.random.SeedGenerator()
-    return copy
+    unseeded = reseeded(initializer, None)
+    if isinstance(getattr(unseeded, "seed", None), int) and not getattr(unseeded, "outermost", False):
+        unseeded.seed = keras.random.SeedGenerator()
+    return unseeded
 
 
 def rebuilt(initializer: Any, changes: Mapping[str, Any]) -> Any:
@@ -67,3 +68,20 @@ def rebuilt(initializer: Any, changes: Mapping[str, Any]) -> Any:
     config = initializer.get_config()
     known = {key: value for key, value in changes.items() if key in config}
     return type(initializer).from_config({**config, **known}) if known else initializer
+
+
+def redrawn(initializer: Any, **changes: Any) -> Any:
+    """Return a copy for one draw, with attributes changed as far as the initializer has them.
+
+    Unlike `rebuilt` it does not go through the configuration, where an initializer wrapped inside is unseeded, and
+    would draw a seed from Python's `random` that nobody asked for.
+    """
+    known = {name: value for name, value in changes.items() if hasattr(initializer, name)}
+    if not isinstance(initializer, keras.initializers.Initializer) or ("seed" in changes and "seed" not in known):
+        return rebuilt(initializer, changes)
+    if "seed" in known and initializer.seed is None:
+        del known["seed"]  # takes none
+    copied = copy.copy(initializer)
+    for name, value in known.items():
+        setattr(copied, name, value)
+    return copied

@@ -8,7 +8,7 @@ from keras_initkit.initializers.base import CheckedInitializer, KernelInitialize
 from keras_initkit.initializers.drawing import PortableSeed
 from keras_initkit.initializers.keras_draws import portable_values
 from keras_initkit.initializers.registry import get, serialize
-from keras_initkit.initializers.seeding import rebuilt
+from keras_initkit.initializers.seeding import rebuilt, redrawn
 
 Axes = Sequence[int] | None
 
@@ -49,8 +49,8 @@ class WrapperInitializer(KernelInitializer):
             changes |= {"input_axes": self.input_axes, "output_axes": self.output_axes}
         seed = self.seed if seed is None else seed
         if isinstance(seed, PortableSeed) and not isinstance(self.initializer, CheckedInitializer):
-            return portable_values(rebuilt(self.initializer, changes), shape, dtype, seed)
-        return rebuilt(self.initializer, {"seed": seed, **changes})(shape, dtype=dtype)
+            return portable_values(redrawn(self.initializer, **changes), shape, dtype, seed)
+        return redrawn(self.initializer, seed=seed, **changes)(shape, dtype=dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer, the wrapped one serialised."""

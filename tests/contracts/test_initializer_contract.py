@@ -121,6 +121,13 @@ def test_no_seed_follows_python_random(row, build, shape, numpy_of):
         assert isinstance(first.seed, int)
 
 
+def test_calls_leave_python_random_alone(build, shape):
+    for initializer in (build(seed=1), build(seed=None)):
+        before = random.getstate()
+        initializer(shape)
+        assert random.getstate() == before
+
+
 def test_seed_generator(row, build, shape, numpy_of):
     if row.deterministic:
         pytest.skip("takes no seed")
