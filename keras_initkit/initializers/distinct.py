@@ -1,8 +1,6 @@
 """A fresh value for every variable, although the seed is fixed."""
 
-import itertools
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter
 from typing import Any, ClassVar
 
 import keras
@@ -19,19 +17,21 @@ class CountingSeed(int):
     with its counts; JSON writes it as the plain number, so that a copy from a file starts over.
     """
 
-    counts: defaultdict[tuple[int, ...], Iterator[int]]
+    counts: Counter[tuple[int, ...]]
 
     def __new__(cls, value: int) -> "CountingSeed":
         """Return the seed itself if it counts already."""
         if isinstance(value, cls):
             return value
         seed = super().__new__(cls, value)
-        seed.counts = defaultdict(itertools.count)
+        seed.counts = Counter()
         return seed
 
     def next(self, shape: tuple[int, ...]) -> int:
         """Return the seed of the next call for a shape."""
-        seed: int = derived_seed(int(self), next(self.counts[shape]), *shape)
+        number = self.counts[shape]
+        self.counts[shape] = number + 1
+        seed: int = derived_seed(int(self), number, *shape)
         return seed
 
 

@@ -1,6 +1,8 @@
 """Distinct: new values at each call, the same model from the same seed."""
 
+import copy
 import json
+import pickle
 
 import keras
 import numpy as np
@@ -64,6 +66,16 @@ def test_copies_in_the_process_count_together_and_copies_from_json_start_over(ar
     read = get(json.loads(json.dumps(serialize(first))))
     assert type(read.get_config()["seed"]) is CountingSeed
     np.testing.assert_array_equal(array(read((4, 4))), value)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_copies_of_the_object_go_on_where_it_was(array, copied):
+    first = Distinct("he_normal", seed=7)
+    first((4, 4))
+    one, other = copied(first), copied(first)
+    second = array(first((4, 4)))
+    np.testing.assert_array_equal(array(one((4, 4))), second)
+    np.testing.assert_array_equal(array(other((4, 4))), second)
 
 
 def test_unseeded_copies_are_unseeded(array):
