@@ -52,8 +52,6 @@ class SIREN(VarianceKernel):
         Neural Representations with Periodic Activation Functions", 2020, https://arxiv.org/abs/2006.09661
     """
 
-    distribution: str = "uniform"
-
     def __init__(
         self,
         omega: float = 30.0,
@@ -64,7 +62,7 @@ class SIREN(VarianceKernel):
         output_axes: Sequence[int] | None = None,
     ) -> None:
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
-        self.distribution = "uniform"  # Keras' base class sets one of its own
+        self.distribution = "uniform"
         self.omega = check_number("omega", omega, minimum=0.0, exclusive=True)
         self.first = _checked_flag("first", first)
         self.exact = _checked_flag("exact", exact)

@@ -18,8 +18,7 @@ class Transposed(WrapperInitializer):
     round. Here V is drawn for (*k, I, O) and W[t, o, i] = V[t, i, o]. Variance scaling then sees the true inputs (for
     strides see `LayerFans`), and what holds for a convolution with the kernel V holds for the transposed one: with
     stride 1 and `padding="same"`, `Transposed("dirac")` returns its input, `Transposed("delta_orthogonal")` is an
-    isometry, and
-    `Transposed("sparse")` gives every unit its number of inputs.
+    isometry, and `Transposed("sparse")` gives every unit its number of inputs.
 
     In `EinsumDense` and attention, the flattened input and output axes are exchanged in the same way: W is the
     transpose of the matrix that the wrapped initializer draws for n_out inputs and n_in outputs.

@@ -2,7 +2,6 @@
 
 import math
 from abc import abstractmethod
-from typing import ClassVar
 
 from keras_initkit.initializers.base import KernelInitializer, Tensor
 from keras_initkit.initializers.drawing import unit_draws
@@ -15,8 +14,7 @@ class VarianceKernel(KernelInitializer):
     Subclasses say what the variance is. `LayerFans` asks the same question with the fans of another kind of layer.
     """
 
-    distribution: str = "truncated_normal"
-    minimum_rank: ClassVar[int] = 2
+    distribution: str  # one of `DISTRIBUTIONS`, set after Keras' own `__init__`, which sets another
 
     @abstractmethod
     def variance(self, fan_in: float, fan_out: float) -> float:
