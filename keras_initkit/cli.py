@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -194,11 +195,30 @@ def list_initializers(names: tuple[str, ...], form: str) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = 6 * _PLAIN_WIDTH  # one line each, for grep
-    table = Table("name", "from", "values", "use", "layers", "guarantee", "paper", pad_edge=False, box=None)
+    table = Table(pad_edge=False, box=None)
+    for title in ("name", "from", "values", "use", "layers", "guarantee", "paper"):
+        table.add_column(title, overflow="fold")  # links are wrapped, not cut
     for row in rows:
         layers = ", ".join(row.layers).replace("_", " ")
         table.add_row(row.name, row.source, row.formula, row.use, layers, row.guarantee, row.reference)
+    if names and console.is_terminal:
+        table = _records(table)
     console.print(table)
+
+
+def _records(table: Any) -> Any:
+    """Return a table with a line for each cell, for terminals too narrow for all columns."""
+    from rich.table import Table
+
+    columns = [(str(column.header), list(column.cells)) for column in table.columns]
+    records = Table(show_header=False, pad_edge=False, box=None)
+    records.add_column(style="bold")
+    records.add_column(overflow="fold")
+    for number in range(table.row_count):
+        for title, cells in columns:
+            records.add_row(title, cells[number])
+        records.add_row()
+    return records
 
 
 @main.command()

@@ -70,6 +70,15 @@ def test_list_shows_those_that_are_named():
     assert "Did you mean 'he_normal'" in found.output
 
 
+def test_list_in_a_terminal_cuts_no_links(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    lines = run("list", "SIREN", "LayerFans").output.splitlines()
+    assert len(lines) == 2 * 8
+    assert any("https://arxiv.org/abs/2006.09661" in line for line in lines)
+    assert "…" not in run("list").output
+
+
 def test_list_writes_markdown():
     lines = run("list", "LayerFans", "--format", "markdown").output.splitlines()
     assert lines[0].startswith("| scheme | values | use | layers | guarantee | paper |")
