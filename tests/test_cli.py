@@ -72,7 +72,7 @@ def test_list_shows_those_that_are_named():
 
 def test_list_in_a_terminal_cuts_no_links(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "130")
     lines = run("list", "SIREN", "LayerFans").output.splitlines()
     assert len(lines) == 2 * 8
     assert any("https://arxiv.org/abs/2006.09661" in line for line in lines)
