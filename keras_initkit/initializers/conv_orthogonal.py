@@ -97,9 +97,10 @@ class ConvOrthogonal(_ConvolutionIsometry):
 
     where Q (I, O) is random with orthonormal rows (Haar) and the P_sa are random orthogonal projections: P² = P = Pᵀ,
     with uniformly distributed range. For |z_a| = 1 each factor is unitary, so that with circular padding and stride 1
-    all singular values of the convolution equal `gain`, on images of any size. For I > O the kernel is the one from O
-    to I channels with both exchanged, and has orthonormal columns instead. With zero padding the map is no isometry
-    near the borders; `DeltaOrthogonal` is one everywhere, but starts without spatial structure.
+    all singular values of the convolution equal `gain`, on images of any size; constant images (z_a = 1) see Q alone.
+    For I > O the kernel is the one from O to I channels with both exchanged, and has orthonormal columns instead. With
+    zero padding the map is no isometry near the borders; `DeltaOrthogonal` is one everywhere, but starts without
+    spatial structure.
 
     Kernels of 1, 2, 3 or more spatial axes, even and unequal sizes, and any ratio of channels are served; the paper
     has equal sizes and I <= O. In grouped convolutions each group has a kernel of its own, (*k, I, O / groups). Where
@@ -107,8 +108,8 @@ class ConvOrthogonal(_ConvolutionIsometry):
     with a random sign. Dense kernels are Q; in `EinsumDense` and attention, I and O are the flattened axes.
 
     Differs from the authors' code in the ranks of the n x n projections, n = max(I, O): ceil(n/2) and floor(n/2) in
-    turn. There each direction is kept with probability 1/2, and for few channels a projection can be 0 or 1 and leave
-    taps empty.
+    turn. There each direction is kept with probability 1/2, so that for few channels a projection is often 0 or 1 and
+    leaves taps empty: in half of all draws of 3 x 3 taps from 3 to 4 channels.
 
     Example:
         >>> from keras_initkit.theory import convolution_singular_values

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_initkit.initializers.drawing import Draws
@@ -9,9 +10,9 @@ from keras_initkit.initializers.precision import cast, exact_products
 
 Tensor = Any
 
-# From this many rows on, and twice as many rows as columns, a Gaussian matrix is safely far from singular: its
-# condition number is close to (1 + sqrt(C / R)) / (1 - sqrt(C / R)) < 6.
-_MANY_ROWS = 256
+# From this many rows on, and four times as many rows as columns, a Gaussian matrix is safely far from singular: its
+# condition number is close to (1 + sqrt(C / R)) / (1 - sqrt(C / R)) <= 3.
+_MANY_ROWS, _TALL = 256, 4
 
 # Tall matrices are multiplied piece by piece, so that intermediate results stay small.
 _PIECES, _ROWS_OF_A_PIECE = 16, 4096  # at most so many, and at least so many rows each
@@ -26,8 +27,7 @@ def haar(blocks: int, rows: int, columns: int, draws: Draws) -> Tensor:
 
     - Householder reflections, whose R has arbitrary signs; the columns of Q are multiplied by them;
     - for tall X, Q = X R⁻¹ with the Cholesky factor R of XᵀX, whose diagonal is positive. This takes matrix products
-      and little memory. X is well conditioned there, so that in float64 rounding errors do not matter, and a second
-      round with Q for X removes those of float32.
+      and little memory. Rounding errors grow with the square of the condition number of X, which is small there.
 
     Args:
         blocks: number B of independent matrices.
@@ -42,7 +42,7 @@ def haar(blocks: int, rows: int, columns: int, draws: Draws) -> Tensor:
     long, short = max(rows, columns), min(rows, columns)
     gaussian = _gaussian(blocks, long, short, draws)
     with exact_products(gaussian) as dtype:
-        tall = long >= max(_MANY_ROWS, 2 * short)
+        tall = long >= max(_MANY_ROWS, _TALL * short)
         q = _by_cholesky(gaussian, dtype, xp) if tall else _by_householder(gaussian, dtype, draws)
     return xp.transpose(q, (0, 2, 1)) if rows < columns else q
 
@@ -70,19 +70,17 @@ def _by_householder(gaussian: Tensor, dtype: str, draws: Draws) -> Tensor:
 
 def _by_cholesky(gaussian: Tensor, dtype: str, xp: Any) -> Tensor:
     pieces = _pieces(gaussian.shape[1])
-    inverse = None
-    for _ in range(1 if dtype == "float64" else 2):
-        gram: Any = 0.0
-        for piece in pieces:
-            part = cast(gaussian[:, piece], dtype)
-            part = part if inverse is None else xp.matmul(part, inverse)
-            gram = gram + xp.matmul(xp.transpose(part, (0, 2, 1)), part)
-        step = xp.transpose(xp.linalg.inv(xp.linalg.cholesky(gram)), (0, 2, 1))
-        inverse = step if inverse is None else xp.matmul(inverse, step)
+    gram: Any = 0.0
+    for piece in pieces:
+        part = cast(gaussian[:, piece], dtype)
+        gram = gram + xp.matmul(xp.transpose(part, (0, 2, 1)), part)
+    inverse = xp.transpose(xp.linalg.inv(xp.linalg.cholesky(gram)), (0, 2, 1))
     if isinstance(gaussian, np.ndarray):
         for piece in pieces:
             gaussian[:, piece] = gaussian[:, piece] @ inverse
         return gaussian
+    if keras.backend.standardize_dtype(gaussian.dtype) == dtype:
+        return xp.matmul(gaussian, inverse)
     parts = [cast(xp.matmul(cast(gaussian[:, piece], dtype), inverse), gaussian.dtype) for piece in pieces]
     return xp.concatenate(parts, axis=1)
 

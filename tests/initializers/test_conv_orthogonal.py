@@ -82,6 +82,14 @@ def test_groups_are_orthogonal_each_and_differ(array, inputs, outputs, groups):
     assert len({block.tobytes() for block in blocks}) == groups
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 6), (6, 3)])
+def test_constant_images_see_the_orthogonal_matrix(array, inputs, outputs):
+    """At frequency 0 each factor P + (1 - P) is the identity, so that the taps add up to Q, which is drawn first."""
+    kernel = array(ConvOrthogonal(gain=2.0, seed=3)((3, 4, inputs, outputs))).sum(axis=(0, 1))
+    first = array(ConvOrthogonal(gain=2.0, seed=3)((min(inputs, outputs), max(inputs, outputs))))
+    np.testing.assert_allclose(kernel, first if inputs < outputs else first.T, atol=2 * EXACT)
+
+
 def test_dense_kernels_are_those_of_the_delta_scheme(array):
     np.testing.assert_array_equal(array(ConvOrthogonal(seed=4)((5, 8))), array(DeltaOrthogonal(seed=4)((5, 8))))
 

@@ -43,7 +43,7 @@ def test_memory_and_accuracy_of_fifty_thousand_rows():
 
 
 @pytest.mark.parametrize(
-    "shape", [(700, 700), (2000, 1100), (300, 4000), (4000, 300), (512, 256), (511, 256), (3, 3, 200, 300)], ids=str
+    "shape", [(700, 700), (2000, 1100), (300, 4000), (4000, 300), (1024, 256), (1023, 256), (3, 3, 200, 300)], ids=str
 )
 def test_accuracy(array, shape):
     """Both ways of decomposition, and both sides of the border between them."""
@@ -121,7 +121,7 @@ def test_low_precision_which_keras_cannot_decompose(dtype):
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="JAX rounds the factors of products on accelerators, by default")
-@pytest.mark.parametrize(("kind", "shape"), [(ScaledOrthogonal, (600, 20)), (ConvOrthogonal, (3, 300, 40))])
+@pytest.mark.parametrize(("kind", "shape"), [(ScaledOrthogonal, (600, 20)), (ConvOrthogonal, (3, 40, 30))])
 def test_products_are_asked_for_at_full_precision(kind, shape):
     import jax
 
@@ -136,7 +136,7 @@ def test_products_are_asked_for_at_full_precision(kind, shape):
 
     highest = jax.lax.Precision.HIGHEST
     found = list(products(jax.make_jaxpr(lambda: kind(seed=0)(shape))().jaxpr))
-    assert len(found) > 4
+    assert len(found) > 1
     assert set(found) == {(highest, highest)}
 
 
