@@ -94,6 +94,8 @@ class CheckedInitializer(keras.initializers.VarianceScaling):
         if not all(isinstance(size, (int, np.integer)) and size >= 0 for size in sizes):
             raise ValueError(f"Expected `shape` to be a tuple of sizes. Received: shape={describe(shape)}.")
         shape = tuple(int(size) for size in sizes if size is not None)
+        if getattr(self, "input_axes", None) is not None:
+            KernelLayout.of(shape, self.input_axes, self.output_axes)  # refuses axes that the shape does not have
         if getattr(self, "input_axes", None) is None and len(shape) < self.minimum_rank:
             what = "vectors" if len(shape) == 1 else f"{len(shape)} axes"
             raise ValueError(
@@ -139,8 +141,8 @@ class KernelInitializer(CheckedInitializer):
                 "Expected `input_axes` and `output_axes` to be given together. "
                 f"Received: input_axes={input_axes}, output_axes={output_axes}."
             )
-        self.input_axes = None if input_axes is None else [int(axis) for axis in input_axes]
-        self.output_axes = None if output_axes is None else [int(axis) for axis in output_axes]
+        self.input_axes = _checked_axes("input_axes", input_axes)
+        self.output_axes = _checked_axes("output_axes", output_axes)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer, with the seed as it was given."""
@@ -155,7 +157,8 @@ def checked_seed(seed: Seed) -> Seed:
     """Return a seed that Keras accepts on every backend, NumPy integers as ints; refuse the rest."""
     if isinstance(seed, np.integer):
         seed = int(seed)
-    if seed is None or isinstance(seed, (dict, keras.random.SeedGenerator, PortableSeed)):
+    serialized = isinstance(seed, dict) and seed.get("class_name") == "SeedGenerator"
+    if seed is None or serialized or isinstance(seed, (keras.random.SeedGenerator, PortableSeed)):
         return seed
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(
@@ -163,6 +166,14 @@ def checked_seed(seed: Seed) -> Seed:
             f"Received: seed={describe(seed)}."
         )
     return seed
+
+
+def _checked_axes(name: str, axes: Any) -> list[int] | None:
+    if axes is None:
+        return None
+    if not isinstance(axes, (list, tuple)) or not all(isinstance(axis, (int, np.integer)) for axis in axes):
+        raise ValueError(f"Expected `{name}` to be a list of integers. Received: {name}={describe(axes)}.")
+    return [int(axis) for axis in axes]
 
 
 def from_canonical(values: Tensor, layout: KernelLayout) -> Tensor:

@@ -1,5 +1,6 @@
 """Kernels that hold several matrices, each drawn by itself: gates, heads, groups of channels."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -11,6 +12,8 @@ from keras_initkit.initializers.independent import independent_draws
 from keras_initkit.initializers.seeding import redrawn
 from keras_initkit.initializers.wrapping import Axes, WrapperInitializer
 from keras_initkit.theory.fans import KernelLayout
+
+_NO_FANS = {"LayerFans": "Each block is a kernel of its own whose fans are read rightly; wrap the scheme without it."}
 
 
 @keras.saving.register_keras_serializable(package="keras_initkit")
@@ -55,6 +58,7 @@ class PerGate(WrapperInitializer):
     """
 
     minimum_rank: ClassVar[int] = 1
+    excluded: ClassVar[Mapping[str, str]] = _NO_FANS
 
     def __init__(
         self, initializer: Any, gates: int, seed: Seed = None, input_axes: Axes = None, output_axes: Axes = None
@@ -109,6 +113,7 @@ class Grouped(WrapperInitializer):
     """
 
     minimum_rank: ClassVar[int] = 3
+    excluded: ClassVar[Mapping[str, str]] = _NO_FANS
 
     def __init__(
         self, initializer: Any, groups: int | str, seed: Seed = None, input_axes: Axes = None, output_axes: Axes = None
@@ -176,6 +181,7 @@ class PerHead(WrapperInitializer):
     """
 
     minimum_rank: ClassVar[int] = 2
+    excluded: ClassVar[Mapping[str, str]] = _NO_FANS
 
     def __init__(self, initializer: Any, seed: Seed = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
         super().__init__(initializer, seed=seed, input_axes=input_axes, output_axes=output_axes)
@@ -199,8 +205,9 @@ class PerHead(WrapperInitializer):
         if (len(inputs) > 1) == (len(outputs) > 1):
             raise ValueError(
                 "Expected a kernel whose inputs or outputs, not both, have an axis of heads: (D, H, K) or (H, K, D). "
-                f"Received: shape={shape}, input_axes={inputs}, output_axes={outputs}. A kernel without heads needs no "
-                "PerHead; ScaledOrthogonal takes the axes of both sides together."
+                f"Received: shape={shape}, input_axes={inputs}, output_axes={outputs}. Where both sides have several "
+                "axes, as in an attention layer with an `output_shape` of more than one, heads cannot be told: use "
+                "ScaledOrthogonal for the layer, or assign that kernel. A kernel without heads needs no PerHead."
             )
         return inputs[-1:], outputs[-1:]
 

@@ -28,8 +28,7 @@ class ChronoBias(BiasInitializer):
     **LSTM layers need `unit_forget_bias=False`.** With True, Keras' default, the layer asks for the parts (U,) and
     (2U,) and puts ones between them. `ConvLSTM` layers have the bias of an LSTM.
 
-    This is refused, but inside another wrapper, which sees each part as a bias of its own, only where U is not a
-    multiple of 4.
+    This is refused, wherever U is a multiple of 4 by the order of the two shapes.
 
     The shape does not tell the cells apart, 24 entries being 6 units of an LSTM or 8 of a GRU.
 
@@ -59,7 +58,7 @@ class ChronoBias(BiasInitializer):
         super().__init__(seed=seed)
         self.max_steps = check_number("max_steps", max_steps, minimum=2.0, exclusive=True)
         self.cell = check_choice("cell", cell, ("lstm", "gru"))
-        self._before: tuple[int, ...] | None = None
+        self._asked: list[tuple[int, ...]] = []  # the shape before; shared with the copies that wrappers draw with
 
     def _values(self, shape: tuple[int, ...], dtype: str) -> Tensor:
         self._check(shape)
@@ -73,7 +72,8 @@ class ChronoBias(BiasInitializer):
 
     def _check(self, shape: tuple[int, ...]) -> None:
         """Refuse what is not the whole bias of the cell, above all the parts that an LSTM asks for."""
-        before, self._before = self._before, shape
+        before = self._asked[-1] if self._asked else None
+        self._asked[:] = [shape]
         if self.cell == "gru":
             if len(shape) > 2 or shape[-1] % 3 or (len(shape) == 2 and shape[0] != 2):
                 raise ValueError(

@@ -14,7 +14,7 @@ from keras_initkit.initializers.identity import outputs_per_group
 from keras_initkit.initializers.precision import cast, exact_products
 
 
-class _ConvolutionIsometry(KernelInitializer):
+class ConvolutionIsometry(KernelInitializer):
     """Base class: kernels of orthonormal rows or columns at each frequency, one for each group of channels."""
 
     def __init__(
@@ -49,7 +49,7 @@ class _ConvolutionIsometry(KernelInitializer):
 
 
 @keras.saving.register_keras_serializable(package="keras_initkit")
-class DeltaOrthogonal(_ConvolutionIsometry):
+class DeltaOrthogonal(ConvolutionIsometry):
     """Convolution that starts as a random orthogonal map of the channels.
 
     The centre tap, (k - 1) // 2 along an axis of k taps, is gain · Q with Q (I, O) orthonormal in its columns (rows,
@@ -87,7 +87,7 @@ class DeltaOrthogonal(_ConvolutionIsometry):
 
 
 @keras.saving.register_keras_serializable(package="keras_initkit")
-class ConvOrthogonal(_ConvolutionIsometry):
+class ConvOrthogonal(ConvolutionIsometry):
     """Random orthogonal convolution: an isometry of images that uses every tap.
 
     A kernel (*k, I, O) is a polynomial in shifts: with z_a for the shift by one pixel along axis a, the convolution is

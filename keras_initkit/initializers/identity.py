@@ -79,7 +79,7 @@ class ZerO(KernelInitializer):
     `EinsumDense` and attention, I and O are the flattened input and output axes.
 
     With the default c = 2^(-m/2) the rows are orthonormal where O is a power of two. Elsewhere columns are cut, which
-    lowers singular values: to no less than sqrt(1/2) for I <= p / 2, but down to 1 / sqrt(p) where I and O both lie
+    lowers singular values: to no less than sqrt(1/2) for I <= p / 2, but down to sqrt(2 / p) where I and O both lie
     just above p / 2, as from 129 to 130 units. The values are the same bits on every backend.
 
     Not all units differ: min(O, 2^ceil(log2 I)) columns are distinct, 4 of 96 from 3 inputs. Equal ones separate in

@@ -7,7 +7,7 @@ import numpy as np
 from keras import initializers, ops
 
 from keras_initkit.initializers.base import CheckedInitializer, KernelInitializer, Seed, Tensor
-from keras_initkit.initializers.conv_orthogonal import DeltaOrthogonal
+from keras_initkit.initializers.conv_orthogonal import ConvolutionIsometry
 from keras_initkit.initializers.drawing import PortableSeed, derived_seed, draws, unit_draws
 from keras_initkit.initializers.haar import haar
 from keras_initkit.initializers.keras_draws import keras_fans, keras_variance, portable_values
@@ -15,6 +15,7 @@ from keras_initkit.initializers.orthogonal import ScaledOrthogonal
 from keras_initkit.initializers.scaled import Scaled
 from keras_initkit.initializers.seeding import redrawn
 from keras_initkit.initializers.sparse import Sparse, SparseLecun
+from keras_initkit.initializers.transformer import DepthScaled
 from keras_initkit.initializers.variance import VarianceKernel
 from keras_initkit.initializers.wrapping import WrapperInitializer
 from keras_initkit.theory.fans import fans
@@ -41,8 +42,9 @@ def independent_draws(initializer: Any, count: int, shape: tuple[int, ...], dtyp
         dtype: float32 or float64.
         seed: the seed of all draws. A single draw has the values of the initializer with this seed.
     """
-    if isinstance(initializer, Scaled):
-        return initializer.gain * independent_draws(initializer.initializer, count, shape, dtype, seed)
+    if isinstance(initializer, (Scaled, DepthScaled)):
+        factor = initializer.gain if isinstance(initializer, Scaled) else initializer.factor
+        return factor * independent_draws(initializer.initializer, count, shape, dtype, seed)
     if count == 1:
         return ops.expand_dims(_one(initializer, shape, dtype, seed), 0)
     if isinstance(initializer, CheckedInitializer) and not initializer.seeded:
@@ -75,7 +77,7 @@ def _at_once(initializer: Any, count: int, shape: tuple[int, ...], dtype: str, s
     if method is initializers.Orthogonal.__call__:
         drawn = draws(seed, dtype)
         return initializer.gain * drawn.xp.reshape(haar(count, math.prod(shape[:-1]), shape[-1], drawn), whole)
-    if isinstance(initializer, DeltaOrthogonal) and initializer.groups == 1:
+    if isinstance(initializer, ConvolutionIsometry) and initializer.groups == 1:
         beside = redrawn(initializer, seed=seed, groups=count)((*shape[:-1], count * shape[-1]), dtype=dtype)
         return ops.moveaxis(ops.reshape(beside, (*shape[:-1], count, shape[-1])), -2, 0)
     matrix = isinstance(initializer, KernelInitializer) and not isinstance(initializer, WrapperInitializer)

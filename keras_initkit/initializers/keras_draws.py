@@ -9,7 +9,12 @@ from keras import initializers, ops
 
 from keras_initkit._checks import describe
 from keras_initkit.initializers.drawing import PortableDraws, PortableSeed, unit_draws
+from keras_initkit.initializers.haar import haar
 from keras_initkit.theory.fans import fans
+
+_DETERMINISTIC = tuple(
+    getattr(initializers, name).__call__ for name in ("Zeros", "Ones", "Constant", "Identity", "STFT")
+)
 
 
 def portable_values(initializer: Any, shape: tuple[int, ...], dtype: str, seed: PortableSeed) -> Any:
@@ -24,7 +29,8 @@ def portable_values(initializer: Any, shape: tuple[int, ...], dtype: str, seed: 
     Raises:
         ValueError: if it is not known how the initializer draws.
     """
-    if not hasattr(initializer, "seed") and "seed" not in _config(initializer):
+    method = type(initializer).__call__
+    if method in _DETERMINISTIC or (method is initializers.Orthogonal.__call__ and len(shape) < 2):
         return initializer(shape, dtype=dtype)
     values = _drawn(initializer, shape, PortableDraws(seed))
     return ops.cast(values.astype("float32") if dtype == "float32" else values, dtype)
@@ -40,14 +46,11 @@ def _drawn(initializer: Any, shape: tuple[int, ...], draws: PortableDraws) -> An
         return draws.uniform(shape, initializer.minval, initializer.maxval)
     if method is initializers.VarianceScaling.__call__:
         return _variance_scaled(initializer, shape, draws)
-    if method is initializers.Orthogonal.__call__ and len(shape) >= 2:
-        rows, columns = math.prod(shape[:-1]), shape[-1]
-        q, r = np.linalg.qr(draws.normal((max(rows, columns), min(rows, columns))))
-        q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
-        return initializer.gain * np.reshape(q if rows >= columns else q.T, shape)
+    if method is initializers.Orthogonal.__call__:
+        return initializer.gain * np.reshape(haar(1, math.prod(shape[:-1]), shape[-1], draws), shape)
     raise ValueError(
         "Expected an initializer of the kit or of Keras, whose draws are known. "
-        f"Received: {describe(initializer)}, which draws from a backend's own generator."
+        f"Received: {describe(initializer)}, which may draw from a backend's own generator."
     )
 
 
@@ -69,7 +72,3 @@ def keras_fans(initializer: Any, shape: tuple[int, ...]) -> tuple[int, int]:
     if inputs is None or outputs is None:
         return fans(shape)
     return math.prod(shape[axis] for axis in inputs), math.prod(shape[axis] for axis in outputs)
-
-
-def _config(initializer: Any) -> dict[str, Any]:
-    return initializer.get_config() if hasattr(initializer, "get_config") else {}

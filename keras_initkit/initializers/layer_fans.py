@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_initkit._checks import check_integer, describe
 from keras_initkit.initializers.base import Seed, Tensor
@@ -71,7 +72,8 @@ class LayerFans(WrapperInitializer):
             raise ValueError(
                 "Expected `initializer` to scale the variance of independent weights with the fans, as 'he_normal' or "
                 f"ActivationScaled do. Received: initializer={describe(self.initializer)}. Orthogonal and identity "
-                "kernels go by blocks: use PerGate, PerHead, Grouped or Transposed. Other wrappers go around LayerFans."
+                "kernels go by blocks: use PerGate, PerHead, Grouped or Transposed, which need no LayerFans. Scaled, "
+                "DepthScaled, Perturbed and Portable go around it."
             )
         self.layer = _kind_of(layer)
         built = layer if isinstance(layer, keras.layers.Layer) else None
@@ -116,6 +118,8 @@ def _kind_of(layer: Any) -> str:
     hint = ""
     if plain.startswith("separableconv"):
         hint = " Use 'depthwise_conv' for its depthwise_initializer; its pointwise_initializer needs no LayerFans."
+    elif plain in ("timedistributed", "bidirectional", "rnn", "stackedrnns"):
+        hint = " Give the layer inside it."
     elif plain in ("einsumdense", "multiheadattention", "groupedqueryattention", "groupqueryattention"):
         hint = " Attention and EinsumDense tell initializers their axes; they need no LayerFans."
     raise ValueError(
@@ -125,6 +129,6 @@ def _kind_of(layer: Any) -> str:
 
 
 def _checked_strides(strides: Any) -> int | list[int]:
-    if isinstance(strides, (list, tuple)):
+    if isinstance(strides, (list, tuple, np.ndarray)) and len(strides):
         return [check_integer("strides", stride, 1) for stride in strides]
     return check_integer("strides", strides, 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_initkit._checks import check_number
+from keras_initkit._checks import check_number, describe
 from keras_initkit.initializers.activation_gain import kept_number, named_activation
 from keras_initkit.initializers.base import KernelInitializer, Seed, Tensor, from_canonical
 from keras_initkit.initializers.haar import haar
@@ -70,7 +70,14 @@ class ScaledOrthogonal(KernelInitializer):
     ) -> None:
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
         self.gain = check_number("gain", gain, minimum=0.0, exclusive=True)
-        self.activation, self.activation_gain, self._activation_gain = None, activation_gain, activation_gain or 1.0
+        self.activation: str | None = None
+        self.activation_gain: float | None = None
+        self._activation_gain = 1.0
+        if activation is None and activation_gain is not None:
+            raise ValueError(
+                "Expected `activation` with `activation_gain`, which is its gain. "
+                f"Received: activation=None, activation_gain={describe(activation_gain)}. For a factor use `gain`."
+            )
         if activation is not None:
             named = named_activation(activation, activation_gain)
             self.activation = named.name

@@ -90,7 +90,7 @@ def _checked_numbers(p: Any) -> tuple[Any, NDArray[np.float64]]:
     """Return `p` as plain Python numbers and as an array of at most one axis."""
     try:
         plain = np.asarray(p)
-        numbers = plain.astype(np.float64)
+        numbers = plain.astype(np.float64) if plain.dtype.kind in "iuf" else np.asarray(math.nan)
     except (TypeError, ValueError):
         plain = numbers = np.asarray(math.nan)
     if plain.dtype.kind not in "iuf" or numbers.ndim > 1 or not numbers.size or not np.isfinite(numbers).all():

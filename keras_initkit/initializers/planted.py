@@ -1,7 +1,7 @@
 """Kernels with a planted symmetry, and the noise that breaks one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -128,6 +128,10 @@ class Perturbed(WrapperInitializer):
         ValueError: if `scale` is negative, both initializers have a seed, or the wrapped scheme is not defined for the
             shape.
     """
+
+    excluded: ClassVar[Mapping[str, str]] = {
+        "Portable": "The noise would still be the backend's; write Portable(Perturbed(...))."
+    }
 
     def __init__(
         self,

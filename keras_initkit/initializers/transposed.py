@@ -1,5 +1,6 @@
 """Kernels of transposed convolutions."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -39,6 +40,9 @@ class Transposed(WrapperInitializer):
     """
 
     minimum_rank: ClassVar[int] = 2
+    excluded: ClassVar[Mapping[str, str]] = {
+        "LayerFans": "The exchanged kernel has plain fans; wrap the scheme without it, or use LayerFans alone."
+    }
 
     def __init__(self, initializer: Any, seed: Seed = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
         super().__init__(initializer, seed=seed, input_axes=input_axes, output_axes=output_axes)

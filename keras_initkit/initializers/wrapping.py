@@ -1,7 +1,9 @@
 """What initializers that wrap another one have in common: one seed, the axes passed on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+
+import keras
 
 from keras_initkit._checks import describe
 from keras_initkit.initializers.base import CheckedInitializer, KernelInitializer, Seed, Tensor
@@ -29,9 +31,11 @@ class WrapperInitializer(KernelInitializer):
 
     minimum_rank: ClassVar[int] = 0
     outermost: ClassVar[bool] = False  # whether wrapping it would undo what it does
+    excluded: ClassVar[Mapping[str, str]] = {}  # class that must not be wrapped inside -> what to write instead
 
     def __init__(self, initializer: Any, seed: Seed = None, input_axes: Axes = None, output_axes: Axes = None) -> None:
         self.initializer, seed = _adopted(initializer, seed)
+        self._check_wrapped()
         super().__init__(seed=seed, input_axes=input_axes, output_axes=output_axes)
 
     def _wrapped(self, shape: tuple[int, ...], dtype: str, seed: Seed = None, plain: bool = False) -> Tensor:
@@ -51,6 +55,15 @@ class WrapperInitializer(KernelInitializer):
         if isinstance(seed, PortableSeed) and not isinstance(self.initializer, CheckedInitializer):
             return portable_values(redrawn(self.initializer, **changes), shape, dtype, seed)
         return redrawn(self.initializer, seed=seed, **changes)(shape, dtype=dtype)
+
+    def _check_wrapped(self) -> None:
+        inner = self.initializer
+        while inner is not None:
+            instead = self.excluded.get(type(inner).__name__)
+            if instead is not None:
+                name, wrong = type(self).__name__, type(inner).__name__
+                raise ValueError(f"Expected no {wrong} inside {name}. Received: initializer={wrong}(...). {instead}")
+            inner = getattr(inner, "initializer", None)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that rebuild this initializer, the wrapped one serialised."""
@@ -75,6 +88,8 @@ def _adopted(initializer: Any, seed: Seed) -> tuple[Any, Seed]:
     inner = config.get("seed")
     if inner is None:
         return wrapped, seed
+    if isinstance(getattr(wrapped, "seed", None), keras.random.SeedGenerator):
+        inner = wrapped.seed  # itself: a copy would start over
     if seed is not None:
         raise ValueError(
             "Expected one seed, for the wrapper or for the initializer it wraps. "

@@ -30,7 +30,9 @@ def test_shapes(row, build, numpy_of):
 
 @pytest.mark.parametrize("shape", [(0, 4), (4, 0), (3, 0, 4), (0, 0), (0,)], ids=str)
 def test_empty_shapes(row, build, numpy_of, shape):
-    if len(shape) < row.minimum_rank:
+    if "input_axes" in row.example:
+        shape = (0, *row.shapes[0][1:])
+    elif len(shape) < row.minimum_rank:
         shape = (*shape, *[3] * (row.minimum_rank - len(shape)))
     assert numpy_of(build()(shape)).shape == shape
 

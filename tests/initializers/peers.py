@@ -20,7 +20,7 @@ PEERS: dict[str, dict[str, str]] = {
         "Orthogonal": "orthogonal_",
         "Sparse": "sparse_ (per input)",
         "TorchDefault": "kaiming_uniform_ (a=√5)",
-        "ActivationScaled": "calculate_gain (9 names)",
+        "ActivationScaled": "calculate_gain (12 names)",
     },
     "jax.nn.initializers": {
         "Zeros": "zeros",
@@ -41,8 +41,8 @@ PEERS: dict[str, dict[str, str]] = {
     },
     "timm.layers": {
         "TruncatedNormal": "trunc_normal_tf_",
+        "VarianceScaling": "variance_scaling_",
         "LecunNormal": "lecun_normal_",
-        "DepthScaled": "init_weight_vit (BEiT's models)",
     },
     "anyinit": {
         "ActivationScaled": "gain (any activation)",

@@ -14,10 +14,11 @@ from keras import layers
 
 from keras_initkit.initializers import (
     SIREN,
+    ConvOrthogonal,
     DeltaOrthogonal,
+    DepthScaled,
     Distinct,
     Grouped,
-    LayerFans,
     PerGate,
     PerHead,
     Perturbed,
@@ -38,9 +39,10 @@ SCHEMES = [
     "orthogonal",
     ScaledOrthogonal("tanh"),
     DeltaOrthogonal(),
+    ConvOrthogonal(),
     Sparse(2),
     Scaled("orthogonal", 2.0),
-    LayerFans("he_normal", "dense"),
+    DepthScaled("he_normal", 4),
     Perturbed("ones", 0.1),
 ]
 
@@ -114,8 +116,6 @@ def test_blocks_of_one_kernel_differ(array, scheme, seed):
         (lambda **s: PerHead(scheme, input_axes=[0], output_axes=[1, 2], **s), (6, 4, 6), 1),
     ]
     for wrap, shape, axis in wraps:
-        if isinstance(scheme, LayerFans) and len(shape) > 2 and axis != 1:
-            continue  # its kind says that the kernel is dense
         if seed == "portable":
             kernel = array(Portable(wrap(), seed=3)(shape))
         else:

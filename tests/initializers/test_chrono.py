@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 from scipy import stats
 
-from keras_initkit.initializers import ChronoBias, Portable
+from keras_initkit.initializers import ChronoBias, Distinct, Portable, Scaled
 
 ZEROS = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros"}
 
@@ -113,3 +113,10 @@ def test_layers_may_share_an_instance(array):
 def test_bad_arguments(call, text):
     with pytest.raises(ValueError, match=text):
         call()
+
+
+@pytest.mark.parametrize("wrap", [lambda i: Distinct(i, seed=1), Portable, lambda i: Scaled(i, 0.5)])
+def test_unit_forget_bias_is_refused_inside_wrappers(wrap):
+    layer = layers.LSTM(8, **ZEROS, bias_initializer=wrap(ChronoBias(50)))
+    with pytest.raises(ValueError, match="Set `unit_forget_bias=False` in the LSTM layer"):
+        layer.build((None, 5, 3))

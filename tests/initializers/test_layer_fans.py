@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_initkit.initializers import LayerFans, ScaledOrthogonal
+from keras_initkit.initializers import Grouped, LayerFans, PerGate, PerHead, Scaled, ScaledOrthogonal, Transposed
 
 SCHEMES = ("he_normal", "glorot_uniform", "lecun_normal", "he_uniform")
 
@@ -77,6 +77,7 @@ def test_layers_are_named_in_many_ways():
     json.dumps(config)
     for name in ("DepthwiseConv2D", "depthwise_conv", "depthwise_conv1d", layers.DepthwiseConv1D):
         assert LayerFans("he_normal", name).layer == "depthwise_conv"
+    assert LayerFans("he_normal", "conv", strides=np.array([2, 1])).get_config()["strides"] == [2, 1]
     kinds = {
         layers.Conv1DTranspose: "conv_transpose",
         layers.LSTMCell: "lstm",
@@ -96,6 +97,15 @@ def test_axes_from_attention_are_the_truth(array):
 
 
 @pytest.mark.parametrize(
+    "wrap",
+    [lambda i: PerGate(i, 4), lambda i: Grouped(i, 2), Transposed, PerHead, lambda i: PerGate(Scaled(i, 2.0), 4)],
+)
+def test_blocks_have_plain_fans(wrap):
+    with pytest.raises(ValueError, match="Expected no LayerFans inside .* fans are read rightly|has plain fans"):
+        wrap(LayerFans("he_normal", "lstm"))
+
+
+@pytest.mark.parametrize(
     ("build", "text"),
     [
         (lambda: LayerFans("he_normal", "depthwise"), "Received: layer='depthwise'"),
@@ -105,6 +115,8 @@ def test_axes_from_attention_are_the_truth(array):
         (lambda: LayerFans("orthogonal", "conv"), "scale the variance of independent weights"),
         (lambda: LayerFans(ScaledOrthogonal(), "conv"), "use PerGate, PerHead, Grouped or Transposed"),
         (lambda: LayerFans("random_normal", "conv"), "scale the variance"),
+        (lambda: LayerFans("he_normal", layers.Bidirectional), "Give the layer inside it"),
+        (lambda: LayerFans("he_normal", "conv", strides=[]), "`strides` to be an integer"),
         (lambda: LayerFans("he_normal", "conv", groups=0), "`groups` to be an integer of at least 1"),
         (lambda: LayerFans("he_normal", "conv", strides=(1, 0)), "`strides` to be an integer of at least 1"),
         (lambda: LayerFans("he_normal", "lstm")((3, 6)), "4 equal blocks"),

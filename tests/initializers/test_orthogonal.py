@@ -124,6 +124,7 @@ def test_delta_orthogonal_groups_are_orthogonal_each(array, inputs, outputs, gro
         (lambda: ScaledOrthogonal("rellu"), "Did you mean 'relu'"),
         (lambda: ScaledOrthogonal(keras.activations.softmax), "`activation` to be elementwise"),
         (lambda: ScaledOrthogonal("relu", activation_gain=0.0), "`activation_gain` to be a finite number above 0"),
+        (lambda: ScaledOrthogonal(activation_gain=2.0), "`activation` with `activation_gain`"),
         (lambda: ScaledOrthogonal(gain=0), "`gain` to be a finite number above 0"),
         (lambda: DeltaOrthogonal(gain=math.nan), "`gain` to be a finite number above 0"),
         (lambda: DeltaOrthogonal(groups=1.5), "`groups` to be an integer of at least 1"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_initkit.initializers import Portable, ScaledOrthogonal
+from keras_initkit.initializers import Perturbed, Portable, Scaled, ScaledOrthogonal
 
 SHAPE = (120, 150)
 
@@ -49,7 +49,9 @@ def test_axes_reach_the_wrapped_scheme(array):
 
 def test_deterministic_schemes_pass_unchanged(array):
     np.testing.assert_array_equal(array(Portable("ones", seed=1)((2, 3))), 1.0)
-    np.testing.assert_array_equal(array(Portable(lambda shape, **_: np.full(shape, 2.0))((2, 3))), 2.0)
+    np.testing.assert_array_equal(array(Portable("identity", seed=1)((2, 2))), np.eye(2))
+    with pytest.raises(ValueError, match="at least two-dimensional"):
+        Portable("orthogonal", seed=1)((4,))
 
 
 def test_seeds(array):
@@ -70,5 +72,21 @@ def test_unknown_random_schemes_are_refused():
         def __call__(self, shape, dtype=None):
             return keras.random.normal(shape, dtype=dtype, seed=self.seed)
 
-    with pytest.raises(ValueError, match="Expected an initializer of the kit or of Keras, whose draws are known"):
-        Portable(Mine())((2, 2))
+    class Seedless(keras.initializers.Initializer):
+        def __call__(self, shape, dtype=None):
+            return keras.random.normal(shape, dtype=dtype)
+
+        def get_config(self):
+            return {}
+
+    def function(shape, dtype=None):
+        return keras.random.normal(shape, dtype=dtype)
+
+    for unknown in (Mine(), Seedless(), function):
+        with pytest.raises(ValueError, match="Expected an initializer of the kit or of Keras, whose draws are known"):
+            Portable(unknown)((2, 2))
+
+
+def test_noise_around_portable_values_is_refused():
+    with pytest.raises(ValueError, match=r"Expected no Portable inside Perturbed.*write Portable\(Perturbed"):
+        Perturbed(Scaled(Portable("he_normal"), 2.0))

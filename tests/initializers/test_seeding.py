@@ -6,7 +6,19 @@ import keras
 import numpy as np
 import pytest
 
-from keras_initkit.initializers import Perturbed, Tiled, ZerO, describe, fresh_per_call, reseeded
+from keras_initkit.initializers import (
+    Distinct,
+    LayerFans,
+    PerGate,
+    Perturbed,
+    Portable,
+    Scaled,
+    Tiled,
+    ZerO,
+    describe,
+    fresh_per_call,
+    reseeded,
+)
 
 
 def attention_kernels(array, initializer):
@@ -102,3 +114,38 @@ def test_descriptions_of_what_is_not_a_kit_class():
     nested = describe(Perturbed(keras.initializers.Constant(np.arange(3.0)), seed=2))
     assert nested["seed"] == 2
     assert nested["config"]["initializer"]["class_name"] == "Constant"
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda i: Scaled(i, 1.0),
+        lambda i: PerGate(i, 2),
+        Portable,
+        Perturbed,
+        lambda i: LayerFans(i, "dense"),
+        lambda i: Scaled(PerGate(i, 2), 1.0),
+    ],
+)
+def test_a_wrapper_takes_the_generator_itself(array, wrap):
+    """A copy of the generator would start over, and every layer would get the same kernel."""
+    generator = keras.random.SeedGenerator(7)
+    first, second = (array(wrap(keras.initializers.HeNormal(seed=generator))((4, 4))) for _ in range(2))
+    assert not np.array_equal(first, second)
+    assert wrap(keras.initializers.HeNormal(seed=generator)).seed is generator
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (lambda: Scaled("he_normal", 1.0, seed={}), "Expected `seed` to be None, an integer"),
+        (lambda: Distinct("he_normal", seed={"a": 1}), "Expected `seed` to be None, an integer"),
+        (lambda: ZerO(input_axes=0, output_axes=1), "Expected `input_axes` to be a list of integers"),
+        (lambda: ZerO(input_axes=[0.7], output_axes=[1]), "Expected `input_axes` to be a list of integers"),
+        (lambda: Scaled("he_normal", 1.0, input_axes=[5], output_axes=[1])((8, 8)), "name different axes of a kernel"),
+        (lambda: Scaled("he_normal", 1.0, input_axes=[0], output_axes=[0])((8, 8)), "name different axes of a kernel"),
+    ],
+)
+def test_bad_seeds_and_axes(build, text):
+    with pytest.raises(ValueError, match=text):
+        build()
