@@ -90,6 +90,7 @@ def test_layers_are_named_in_many_ways():
         assert LayerFans("he_normal", layer).layer == kind
 
 
+@pytest.mark.usefixtures("keras_passes_axes")
 def test_axes_from_attention_are_the_truth(array):
     expected = array(keras.initializers.HeNormal(seed=1, input_axes=[0], output_axes=[1, 2])((8, 2, 4)))
     found = LayerFans("he_normal", "dense", seed=1, input_axes=[0], output_axes=[1, 2])((8, 2, 4))

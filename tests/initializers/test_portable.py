@@ -39,6 +39,7 @@ def test_orthogonal_of_keras(array):
     )
 
 
+@pytest.mark.usefixtures("keras_passes_axes")
 def test_axes_reach_the_wrapped_scheme(array):
     kernel = array(Portable("glorot_uniform", seed=1, input_axes=[0], output_axes=[1, 2])((64, 4, 16)))
     assert np.abs(kernel).max() == pytest.approx(math.sqrt(6 / 128), rel=1e-2)
