@@ -5,7 +5,6 @@ import numpy as np
 
 import keras_initkit as ik
 
-keras.utils.set_random_seed(0)
 x = np.random.default_rng(0).standard_normal((512, 128)).astype("float32")
 
 for initializer in (
@@ -15,7 +14,7 @@ for initializer in (
     ik.initializers.ScaledOrthogonal(activation="relu"),
     ik.initializers.ZerO(),
 ):
-    fresh = ik.initializers.fresh_per_call(initializer)  # new values for each of the 30 layers
+    fresh = ik.initializers.Distinct(initializer, seed=0)  # new values for each of the 30 layers
     layers = [keras.layers.Dense(128, "relu", kernel_initializer=fresh) for _ in range(30)]
     signal = keras.Sequential([keras.Input((128,)), *layers]).predict(x, verbose=0)
     units = ik.symmetry.unit_similarity(layers[0].kernel.numpy(), activation="relu")

@@ -36,6 +36,8 @@ def reseeded(initializer: Any, seed: Seed) -> Any:
 def fresh_per_call(initializer: Any) -> Any:
     """Return a copy of an initializer that gives new values at each call, also when one instance serves many layers.
 
+    `Distinct` does the same with a seed of its own, and is what a model of one's own should use. This keeps the class.
+
     The copy's config says `seed: None`, so copies that Keras makes from it (attention, `Bidirectional`, loading a saved
     model) are unseeded and differ. The copy itself draws from a `keras.random.SeedGenerator` that starts from Python's
     `random`, which is Keras' rule for unseeded initializers: after `keras.utils.set_random_seed(n)` or `random.seed(n)`

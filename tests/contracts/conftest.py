@@ -8,9 +8,10 @@ from keras_initkit.initializers.registry import class_of
 
 
 def pytest_generate_tests(metafunc):
-    """Run every test that takes `row` once per initializer of the kit."""
+    """Run every test that takes `row` once per initializer of the kit, or per one that its `for_rows` names."""
     if "row" in metafunc.fixturenames and "place" not in metafunc.fixturenames:
-        rows = [row for row in ROWS if row.source == KIT]
+        marker = metafunc.definition.get_closest_marker("for_rows")
+        rows = [row for row in ROWS if row.source == KIT and (marker is None or marker.args[0](row))]
         metafunc.parametrize("row", rows, ids=lambda row: row.name)
 
 

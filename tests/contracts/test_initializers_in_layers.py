@@ -97,9 +97,8 @@ def test_layers(row, build, numpy_of, place, policy):
         np.testing.assert_array_equal(numpy_of(weight), numpy_of(other))
 
 
-def test_multi_head_attention(row, build):
-    if "attention" not in row.layers and row.layers[:1] != ANY_KERNEL:
-        pytest.skip("not for attention")
+@pytest.mark.for_rows(lambda row: "attention" in row.layers or row.layers[:1] == ANY_KERNEL)
+def test_multi_head_attention(build):
     layer = layers.MultiHeadAttention(2, 4, kernel_initializer=build())
     x = np.ones((1, 3, 8), "float32")
     assert layer(x, x).shape == (1, 3, 8)
