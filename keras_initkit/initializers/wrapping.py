@@ -26,7 +26,7 @@ class WrapperInitializer(KernelInitializer):
         output_axes: set by `EinsumDense`; passed on to the wrapped initializer.
 
     Raises:
-        ValueError: if `initializer` is none, or both have a seed.
+        ValueError: if `initializer` is none or does not belong inside this wrapper, or both have a seed.
     """
 
     minimum_rank: ClassVar[int] = 0
@@ -57,11 +57,18 @@ class WrapperInitializer(KernelInitializer):
         return redrawn(self.initializer, seed=seed, **changes)(shape, dtype=dtype)
 
     def _check_wrapped(self) -> None:
+        """Refuse what would silently lose its meaning inside this wrapper, at any depth."""
         inner = self.initializer
         while inner is not None:
-            instead = self.excluded.get(type(inner).__name__)
-            if instead is not None:
-                name, wrong = type(self).__name__, type(inner).__name__
+            name, wrong = type(self).__name__, type(inner).__name__
+            if getattr(inner, "outermost", False):
+                raise ValueError(
+                    f"Expected {wrong} to be the outermost wrapper, since another one would ask it anew for each draw. "
+                    f"Received: initializer={wrong}(...). Wrap the initializer inside it, and put {wrong} around the "
+                    "whole."
+                )
+            if wrong in self.excluded:
+                instead = self.excluded[wrong]
                 raise ValueError(f"Expected no {wrong} inside {name}. Received: initializer={wrong}(...). {instead}")
             inner = getattr(inner, "initializer", None)
 
@@ -78,12 +85,6 @@ def _adopted(initializer: Any, seed: Seed) -> tuple[Any, Seed]:
     wrapped = get(initializer)
     if wrapped is None:
         raise ValueError(f"Expected `initializer` to be an initializer. Received: initializer={describe(initializer)}.")
-    if getattr(wrapped, "outermost", False):
-        name = type(wrapped).__name__
-        raise ValueError(
-            f"Expected {name} to be the outermost wrapper, since another one would ask it anew for each draw. "
-            f"Received: initializer={name}(...). Wrap the initializer inside it, and put {name} around the whole."
-        )
     config = wrapped.get_config() if hasattr(wrapped, "get_config") else {}
     inner = config.get("seed")
     if inner is None:

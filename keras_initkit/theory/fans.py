@@ -15,7 +15,7 @@ def fans(shape: Sequence[int], input_axes: Axes = None, output_axes: Axes = None
     as 1 and 1. With axes, the fans are the products of the sizes of those axes.
 
     The shape alone cannot tell a depthwise kernel, a transposed or a grouped convolution from a plain one, so the fans
-    of these follow the plain reading.
+    of these follow the plain reading; `layer_fans` counts those of the layer.
 
     Args:
         shape: sizes of the kernel's axes.
